@@ -1,0 +1,51 @@
+# One command each, the same here and in CI. `make help` lists them.
+VENV ?= .venv
+PY := $(VENV)/bin/python
+WEIR := $(VENV)/bin/weir
+PIP := $(PY) -m pip install --quiet --disable-pip-version-check --no-deps
+export ORT_DISABLE_TELEMETRY := 1
+
+.PHONY: help install install-dev check test demo bench model lock clean
+.DELETE_ON_ERROR:
+
+help: ## list the commands
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile
+
+$(VENV)/.run: requirements/build.txt requirements/run.txt pyproject.toml
+	@echo "installing into $(VENV) (about 170 MB, once)"
+	@packaging/venv.sh $(VENV)
+	@$(PIP) --require-hashes -r requirements/build.txt -r requirements/run.txt
+	@$(PIP) --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.run requirements/dev.txt
+	@$(PIP) --require-hashes -r requirements/dev.txt
+	@touch $@
+
+install: $(VENV)/.run ## install into .venv, every package pinned by hash
+install-dev: $(VENV)/.dev ## the same and what the tests need
+
+demo: install ## a small plant, a gateway and a try-out hub: see what flows
+	$(WEIR) demo
+
+check: install-dev ## ruff, mypy --strict, import-linter
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/mypy
+	$(VENV)/bin/lint-imports
+
+test: install-dev ## all tests, with real servers
+	tests/get-mosquitto.sh
+	$(PY) -m pytest
+
+bench: install-dev ## the figures of the README
+	$(PY) -m benchmarks
+
+model: install-dev ## make the shipped plugin's model anew
+	$(PY) plugins/machine-anomaly/make_model.py
+
+lock: ## resolve the pinned requirements anew (needs uv)
+	requirements/lock.sh
+
+clean: ## remove what the commands above made
+	rm -rf $(VENV) .tools build dist *.egg-info
