@@ -1,0 +1,24 @@
+"""Readings into windows: the DuckDB sliding-window feature store.
+
+``columns`` and ``planner`` and ``windows`` are pure; ``store``, ``recovery`` and ``retention``
+speak to DuckDB; ``service`` is what the pipeline calls.
+"""
+
+from gateway.features.columns import Item
+from gateway.features.marks import Mark
+from gateway.features.retention import Bounds
+from gateway.features.service import FeatureService
+from gateway.features.sql import QueryError
+from gateway.features.store import Appended
+from gateway.features.tables import DeadLetter, SentOutcome
+
+__all__ = [
+    "Appended",
+    "Bounds",
+    "DeadLetter",
+    "FeatureService",
+    "Item",
+    "Mark",
+    "QueryError",
+    "SentOutcome",
+]

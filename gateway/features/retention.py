@@ -1,0 +1,97 @@
+"""Keeps the store within its bounds of age, rows and bytes: the tightest one wins."""
+
+import time
+from dataclasses import dataclass
+
+import duckdb
+
+from gateway.errors import StoreError
+
+DEAD_LETTERS_KEPT = 10_000
+OUTCOMES_KEPT = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """How much the store may keep.
+
+    Attributes:
+        max_age_s: Of a reading's own time.
+        max_rows: Readings.
+        max_bytes: Of the file.
+    """
+
+    max_age_s: float
+    max_rows: int
+    max_bytes: int
+
+
+def cutoff_share(rows: int, used_bytes: int, bounds: Bounds) -> float:
+    """Return the oldest share of the readings that must go, 0 to 1.
+
+    A tenth more than the excess goes, so that not every sweep has to.
+    """
+    excess = max(
+        1 - bounds.max_rows / rows if rows else 0.0,
+        1 - bounds.max_bytes / used_bytes if used_bytes else 0.0,
+    )
+    return min(1.0, excess + 0.1) if excess > 0 else 0.0
+
+
+def sweep(connection: duckdb.DuckDBPyConnection, bounds: Bounds, newest_batch: int) -> int:
+    """Delete what is out of bounds, and rows of appended tables that later ones replace.
+
+    Returns:
+        How many readings were deleted.
+
+    Raises:
+        StoreError: DuckDB refused.
+    """
+    try:
+        deleted = _sweep_readings(connection, bounds)
+        _sweep_appended(connection, newest_batch)
+        connection.execute("CHECKPOINT")
+    except duckdb.Error as exc:
+        raise StoreError(f"retention: {exc}") from exc
+    return deleted
+
+
+def _sweep_readings(connection: duckdb.DuckDBPyConnection, bounds: Bounds) -> int:
+    cutoff_us = int((time.time() - bounds.max_age_s) * 1e6)
+    used = connection.execute(
+        "SELECT used_blocks * block_size FROM pragma_database_size()"
+    ).fetchone()
+    rows = connection.execute("SELECT count(*) FROM reading").fetchone()
+    share = cutoff_share(rows[0] if rows else 0, used[0] if used else 0, bounds)
+    if share:
+        at = connection.execute(
+            f"SELECT approx_quantile(epoch_us(time), {share:.6f}::FLOAT) FROM reading"  # noqa: S608 - a number
+        ).fetchone()
+        cutoff_us = max(cutoff_us, int(at[0]) if at and at[0] is not None else 0)
+    deleted = 0
+    for table in ("reading", "text_reading", "waveform"):
+        gone = connection.execute(
+            f"DELETE FROM {table} WHERE time < make_timestamp(?)",  # noqa: S608 - our own names
+            [cutoff_us],
+        ).fetchone()
+        deleted += gone[0] if gone and table == "reading" else 0
+    return deleted
+
+
+def _sweep_appended(connection: duckdb.DuckDBPyConnection, newest_batch: int) -> None:
+    connection.begin()
+    for table, key, newest in (
+        ("watermark", "plugin, source", "window_end"),
+        ("device", "name", "last_seen"),
+    ):
+        connection.execute(
+            f"DELETE FROM {table} WHERE rowid NOT IN"  # noqa: S608 - our own names
+            f" (SELECT arg_max(rowid, ({newest}, rowid)) FROM {table} GROUP BY {key})"
+        )
+    connection.execute("DELETE FROM acknowledged WHERE batch < ?", [newest_batch - 20_000])
+    for table, kept in (("dead_letter", DEAD_LETTERS_KEPT), ("outcome", OUTCOMES_KEPT)):
+        connection.execute(
+            f"DELETE FROM {table} WHERE rowid <"  # noqa: S608 - our own names
+            f" (SELECT max(rowid) - {kept} FROM {table})"
+        )
+    connection.commit()

@@ -1,0 +1,112 @@
+"""Which series and devices there are: names to small numbers, and back."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gateway.model import Decoded
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """One metric of one device.
+
+    Attributes:
+        number: Its row everywhere in the store.
+        source: The asset that the device belongs to, or the device itself.
+        source_number: The source's row.
+    """
+
+    number: int
+    device: str
+    metric: str
+    unit: str | None
+    profile: str
+    source: str
+    source_number: int
+
+    @property
+    def channel(self) -> str:
+        """Return its name within the source: with the device where the source is an asset."""
+        return self.metric if self.source == self.device else f"{self.device}.{self.metric}"
+
+
+@dataclass(slots=True)
+class Device:
+    """A device as it is known now."""
+
+    name: str
+    profile: str
+    source: str
+    first_seen_ns: int
+    last_seen_ns: int
+    messages: int = 0
+    online: bool = True
+
+
+class Register:
+    """All series and devices; new ones are kept apart until the store has written them.
+
+    Args:
+        assets: Device name to the name of the asset it belongs to.
+    """
+
+    def __init__(self, assets: dict[str, str]) -> None:
+        self._assets = assets
+        self._numbers: dict[tuple[str, str], int] = {}
+        self._source_numbers: dict[str, int] = {}
+        self.series: list[Series] = []
+        self.sources: list[str] = []
+        self.devices: dict[str, Device] = {}
+        self.new: list[Series] = []
+        self.touched: set[str] = set()
+        self.source_of = np.empty(0, dtype=np.int32)
+
+    def number(self, device: str, metric: str, unit: str | None, profile: str) -> int:
+        """Return the series' number; one that is not known yet is given the next."""
+        known = self._numbers.get((device, metric))
+        if known is not None:
+            return known
+        series = self.restore(device, metric, unit, profile)
+        self.new.append(series)
+        return series.number
+
+    def restore(self, device: str, metric: str, unit: str | None, profile: str) -> Series:
+        """Add a series that the store has already."""
+        source = self._assets.get(device, device)
+        if source not in self._source_numbers:
+            self._source_numbers[source] = len(self.sources)
+            self.sources.append(source)
+        number = len(self.series)
+        series = Series(number, device, metric, unit, profile, source, self._source_numbers[source])
+        self._numbers[device, metric] = number
+        self.series.append(series)
+        if number >= len(self.source_of):
+            grown = np.full(max(256, 2 * len(self.source_of)), -1, dtype=np.int32)
+            grown[: len(self.source_of)] = self.source_of
+            self.source_of = grown
+        self.source_of[number] = series.source_number
+        return series
+
+    def forget_new(self, first: int) -> None:
+        """Take back the series from number ``first`` on: their transaction did not commit."""
+        for series in self.series[first:]:
+            del self._numbers[series.device, series.metric]
+        del self.series[first:]
+        self.new.clear()
+
+    def see(self, decoded: Decoded, received_ns: int) -> None:
+        """Note that a device spoke."""
+        device = self.devices.get(decoded.device)
+        if device is None:
+            source = self._assets.get(decoded.device, decoded.device)
+            device = Device(decoded.device, decoded.profile, source, received_ns, received_ns)
+            self.devices[decoded.device] = device
+        device.last_seen_ns = received_ns
+        device.messages += 1
+        self.touched.add(decoded.device)
+
+    def sources_of(self, numbers: NDArray[np.int32]) -> NDArray[np.int32]:
+        """Return the sources' numbers of series' numbers."""
+        return self.source_of[numbers]

@@ -1,0 +1,191 @@
+"""What the pipeline calls: the store on a thread of its own, and the plugins' windows."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gateway.features.columns import Item
+from gateway.features.marks import Mark
+from gateway.features.planner import Due, Planner
+from gateway.features.retention import Bounds
+from gateway.features.series import Register
+from gateway.features.sql import FeatureQuery, query
+from gateway.features.store import Appended, DuckStore
+from gateway.features.tables import DeadLetter, SentOutcome
+from gateway.features.windows import WindowReader
+from gateway.model import Windows, WindowSpec
+
+_Any = TypeVar("_Any")
+_QUERY_LIMIT_S = 30.0
+KEEP_S = 600.0
+"""Readings kept at hand for windows; longer windows are read from DuckDB."""
+
+
+class FeatureService:
+    """The feature store as the event loop sees it.
+
+    Args:
+        path: The DuckDB file.
+        assets: Device name to asset name.
+        bounds: How much the store may keep.
+    """
+
+    def __init__(self, path: Path, assets: dict[str, str], bounds: Bounds) -> None:
+        self._path = path
+        self._assets = assets
+        self._bounds = bounds
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="store")
+        self._queries = ThreadPoolExecutor(1, thread_name_prefix="query")
+        self._planners: dict[str, Planner] = {}
+        self._store: DuckStore
+        self._reader: WindowReader
+        self._features: FeatureQuery
+        self.swept = 0
+
+    async def _on_thread(self, call: Callable[..., _Any], *args: Any) -> _Any:  # noqa: ANN401
+        return await asyncio.get_running_loop().run_in_executor(self._thread, call, *args)
+
+    async def open(self) -> None:
+        """Open the store and read back where everything stood.
+
+        Raises:
+            StoreError: It cannot be opened.
+        """
+        await self._on_thread(self._open)
+
+    def _open(self) -> None:
+        self._store = DuckStore(self._path, self._assets, int(KEEP_S * 1e9))
+        self._store.recover()
+        self._reader = WindowReader(self._store.recent, self._store)
+        self._features = FeatureQuery(self._store.register)
+
+    async def close(self) -> None:
+        """Write everything and close the file."""
+        await self._on_thread(self._store.close)
+        self._thread.shutdown()
+        self._queries.shutdown()
+
+    @property
+    def register(self) -> Register:
+        """Return the series and devices known; read only."""
+        return self._store.register
+
+    def marks(self, plugin: str) -> dict[str, Mark]:
+        """Return where a plugin stands with each source, as the store knows it."""
+        return self._store.marks.get(plugin, {})
+
+    def last(self, series: int) -> tuple[int, float] | None:
+        """Return time (ns) and value of a series' last reading."""
+        return self._store.recent.last(series)
+
+    async def add_plugin(self, name: str, spec: WindowSpec) -> None:
+        """Begin to plan a plugin's windows, from where it stood."""
+        await self._on_thread(self._add_plugin, name, spec)
+
+    def _add_plugin(self, name: str, spec: WindowSpec) -> None:
+        planner = Planner(spec, self._store.register)
+        marks = self._store.marks.get(name)
+        if marks is None:
+            # New here: what was stored before it came is not its to judge.
+            newest_ns = self._store.newest_ns()
+            self._store.write_marks({name: {"": Mark(newest_ns)}}, [])
+            marks = self._store.marks[name]
+        planner.floor_ns = marks[""].end_ns if "" in marks else 0
+        for number, source in enumerate(self._store.register.sources):
+            if source in marks:
+                planner.done(number, marks[source].end_ns)
+        self._planners[name] = planner
+        planner.note(self._store.after(name))
+
+    def remove_plugin(self, name: str) -> None:
+        """Plan no more windows for a plugin; its watermarks stay."""
+        self._planners.pop(name, None)
+
+    async def append(self, items: Sequence[Item], dead: Sequence[DeadLetter]) -> Appended:
+        """Store a batch in one transaction and plan the windows that it makes due.
+
+        Raises:
+            StoreError: Nothing was stored.
+        """
+        return await self._on_thread(self._append, items, dead)
+
+    def _append(self, items: Sequence[Item], dead: Sequence[DeadLetter]) -> Appended:
+        appended = self._store.append(items, dead)
+        for planner in list(self._planners.values()):
+            planner.note(appended.batch)
+        return appended
+
+    def due(self, plugin: str) -> int:
+        """Return how many windows of a plugin are due."""
+        planner = self._planners.get(plugin)
+        return len(planner.due) if planner else 0
+
+    async def take(self, plugin: str, limit: int) -> Windows | None:
+        """Return the next windows of a plugin, at most ``limit``; None when none is due.
+
+        Raises:
+            QueryError: The plugin's SQL does not run; its windows are lost to it.
+        """
+        return await self._on_thread(self._take, plugin, limit)
+
+    def _take(self, plugin: str, limit: int) -> Windows | None:
+        planner = self._planners.get(plugin)
+        if planner is None or not planner.due:
+            return None
+        due: list[Due] = [planner.due.popleft() for _ in range(min(limit, len(planner.due)))]
+        values, channels = self._reader.tensor(planner, due)
+        features: NDArray[np.float32] = np.empty((len(due), 0), dtype=np.float32)
+        names: tuple[str, ...] = ()
+        if planner.spec.sql:
+            rows = self._reader.long(planner, due)
+            features, names = self._features.run(planner.spec.sql, due, rows)
+        end_ns = np.array([d.end_ns for d in due], dtype=np.int64)
+        return Windows(
+            sources=[self.register.sources[d.source] for d in due],
+            start_ns=end_ns - int(planner.spec.length_s * 1e9),
+            end_ns=end_ns,
+            channels=channels,
+            values=values,
+            features=features,
+            feature_names=names,
+            received_ns=np.array([d.received_ns for d in due], dtype=np.int64),
+        )
+
+    async def write_marks(
+        self, marks: dict[str, dict[str, Mark]], sent: Sequence[SentOutcome]
+    ) -> None:
+        """Write watermarks that moved and outcomes that were sent.
+
+        Raises:
+            StoreError: Nothing was written.
+        """
+        await self._on_thread(self._store.write_marks, marks, sent)
+
+    async def sweep(self) -> None:
+        """Delete what is out of bounds.
+
+        Raises:
+            StoreError: DuckDB refused.
+        """
+        self.swept += await self._on_thread(self._store.sweep, self._bounds)
+
+    async def query(self, statement: str) -> tuple[list[str], list[tuple[Any, ...]]]:
+        """Answer a user's SELECT.
+
+        Raises:
+            QueryError: It writes, it is wrong, or it took more than 30 s.
+        """
+        loop = asyncio.get_running_loop()
+        cursor = self._store.cursor()
+        running = loop.run_in_executor(self._queries, query, cursor, statement)
+        timer = loop.call_later(_QUERY_LIMIT_S, cursor.interrupt)
+        try:
+            return await running
+        finally:
+            timer.cancel()
+            cursor.close()

@@ -1,0 +1,282 @@
+"""The feature store: DuckDB, one file, one transaction for each micro-batch.
+
+All methods but `recent` lookups run on one thread, the store's; the caller sees to it.
+"""
+
+import logging
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+import numpy as np
+from numpy.typing import NDArray
+
+from gateway.errors import StoreError
+from gateway.features import recovery
+from gateway.features.columns import Batch, Item, digest, repeats_within, to_columns
+from gateway.features.marks import Mark, pack_states
+from gateway.features.recent import Recent, Rows
+from gateway.features.retention import Bounds, sweep
+from gateway.features.schema import TABLES, VERSION, Columns, times
+from gateway.features.series import Register
+from gateway.features.tables import (
+    DeadLetter,
+    SentOutcome,
+    dead_letter_columns,
+    device_columns,
+    outcome_columns,
+    series_columns,
+    text_columns,
+    watermark_columns,
+)
+
+log = logging.getLogger(__name__)
+
+_DIGESTED = 20_000
+"""Messages at QoS >= 1 that are known again when redelivered; above any receive maximum in use."""
+
+
+@dataclass(frozen=True, slots=True)
+class Appended:
+    """What a transaction stored.
+
+    Attributes:
+        batch: The rows that are new.
+        duplicate: For each message whether all that it says was there already.
+        duplicate_readings: How many readings were.
+        readings: How many new ones there are, with texts.
+    """
+
+    batch: Batch
+    duplicate: list[bool]
+    duplicate_readings: int
+    readings: int
+
+
+class DuckStore:
+    """Keeps readings, waveforms, watermarks, outcomes and dead letters.
+
+    Args:
+        path: The file; made if it is not there.
+        assets: Device name to asset name.
+        keep_ns: How much of each series is kept at hand for windows.
+    """
+
+    def __init__(self, path: Path, assets: dict[str, str], keep_ns: int) -> None:
+        self.path = path
+        self.register = Register(assets)
+        self.recent = Recent(keep_ns)
+        self.marks: dict[str, dict[str, Mark]] = {}
+        self._digests: dict[int, int] = {}
+        self._batch = 0
+        self._connection = self._open()
+
+    def _open(self) -> duckdb.DuckDBPyConnection:
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            connection = duckdb.connect(str(self.path), config={"threads": 1})
+            connection.execute("SET memory_limit = '512MB'; SET preserve_insertion_order = false")
+            connection.execute("SET TimeZone = 'UTC'")
+            # SQL that a user or a plugin writes must not reach other files or the network.
+            connection.execute("SET enable_external_access = false")
+            if not connection.execute("SHOW TABLES").fetchall():
+                connection.execute(TABLES)
+                connection.execute("INSERT INTO meta VALUES (?)", [VERSION])
+        except duckdb.Error as exc:
+            raise StoreError(f"{self.path}: {exc}") from exc
+        return connection
+
+    def recover(self) -> None:
+        """Read back what the gateway knew when it stopped."""
+        recovery.devices(self._connection, self.register)
+        self.marks = recovery.marks(self._connection)
+        self._digests, self._batch = recovery.digests(self._connection)
+        recovery.recent(self._connection, self.recent)
+
+    def after(self, plugin: str) -> Batch:
+        """Return the rows that a plugin has not yet evaluated windows of."""
+        return recovery.after(self._connection, self.register, self.marks.get(plugin, {}))
+
+    def close(self) -> None:
+        """Write everything into the file and close it."""
+        self._connection.close()
+
+    def cursor(self) -> duckdb.DuckDBPyConnection:
+        """Return a connection of its own to the same database, for another thread."""
+        return self._connection.cursor()
+
+    def append(self, items: Sequence[Item], dead: Sequence[DeadLetter] = ()) -> Appended:
+        """Store a batch of messages in one transaction.
+
+        Args:
+            items: The messages and what they say.
+            dead: Messages that could not be decoded.
+
+        Returns:
+            What was new. A redelivered message that was stored before, and a reading whose
+            series, own time and value are there already, are not stored again.
+
+        Raises:
+            StoreError: Nothing was stored; the batch may be tried again as it is.
+        """
+        first_new = len(self.register.series)
+        hashes = [digest(raw) if raw.qos else 0 for raw, _ in items]
+        known = [
+            raw.redelivered and self._digests.get(hashed, 0) > 0
+            for (raw, _), hashed in zip(items, hashes, strict=True)
+        ]
+        fresh = [item for item, again in zip(items, known, strict=True) if not again]
+        batch = to_columns(fresh, self.register)
+        keep = ~self._repeats(batch)
+        new = batch.only(keep)
+        stored = [h for h, again in zip(hashes, known, strict=True) if h and not again]
+        try:
+            self._write(new, dead, stored)
+        except duckdb.Error as exc:
+            self._rollback()
+            self.register.forget_new(first_new)
+            raise StoreError(f"{self.path}: {exc}") from exc
+        self.register.new.clear()
+        self._remember(stored)
+        self.recent.append(new)
+        for raw, decoded in fresh:
+            self.register.see(decoded, raw.received_ns)
+        return Appended(
+            new,
+            self._duplicates(known, fresh, batch, keep),
+            int(np.count_nonzero(~keep)),
+            len(new.series) + len(new.texts),
+        )
+
+    @staticmethod
+    def _duplicates(
+        known: list[bool], fresh: list[Item], batch: Batch, keep: NDArray[np.bool_]
+    ) -> list[bool]:
+        """Say for each message whether nothing of it was new."""
+        has = np.bincount(batch.message, minlength=len(fresh))
+        new = np.bincount(batch.message[keep], minlength=len(fresh))
+        more = {index for *_, index in batch.texts}
+        nothing_new = iter(bool(has[i] and not new[i] and i not in more) for i in range(len(fresh)))
+        return [again or next(nothing_new) for again in known]
+
+    def _repeats(self, batch: Batch) -> NDArray[np.bool_]:
+        """Say which rows are stored already: only an own time can be at or before the newest."""
+        repeats = np.zeros(len(batch.series), dtype=np.bool_)
+        if not len(batch.series):
+            return repeats
+        repeats |= repeats_within(batch)
+        newest_ns = self.recent.newest_ns(batch.series)
+        suspect = np.flatnonzero(batch.own_time & (batch.time_ns <= newest_ns))
+        if len(suspect):
+            rows = batch.only(np.isin(np.arange(len(batch.series)), suspect))
+            found = self.recent.contains(rows)
+            for i in np.flatnonzero(~found):
+                if not self.recent.covers(int(rows.series[i]), int(rows.time_ns[i]) - 1):
+                    at_ns = int(rows.time_ns[i])
+                    _, values = self.rows(int(rows.series[i]), at_ns - 1000, at_ns)
+                    found[i] = bool(np.any(values == rows.value[i]))
+            repeats[suspect] |= found
+        return repeats
+
+    def _write(self, new: Batch, dead: Sequence[DeadLetter], digests: list[int]) -> None:
+        self._connection.begin()
+        if self.register.new:
+            self._insert("series", series_columns(self.register.new))
+        if len(new.series):
+            self._insert(
+                "reading",
+                {"time": times(new.time_ns), "series": new.series, "value": new.value},
+            )
+        if new.texts:
+            self._insert("text_reading", text_columns(new))
+        for number, wave in new.waveforms:
+            self._connection.execute(
+                "INSERT INTO waveform VALUES (make_timestamp(?), ?, ?, ?)",
+                [wave.time_ns // 1000, number, wave.rate_hz, wave.samples],
+            )
+        if digests:
+            batch = np.full(len(digests), self._batch, dtype=np.int64)
+            self._insert("acknowledged", {"batch": batch, "digest": np.array(digests, np.int64)})
+        if dead:
+            self._insert("dead_letter", dead_letter_columns(dead))
+        self._connection.commit()
+
+    def _insert(self, table: str, columns: Columns) -> None:
+        self._connection.register("columns_", dict(columns))
+        self._connection.execute(f"INSERT INTO {table} SELECT * FROM columns_")  # noqa: S608 - our own names
+        self._connection.unregister("columns_")
+
+    def _rollback(self) -> None:
+        try:
+            self._connection.rollback()
+        except duckdb.Error:
+            log.debug("no transaction to roll back", exc_info=True)
+
+    def _remember(self, digests: list[int]) -> None:
+        for hashed in digests:
+            self._digests.pop(hashed, None)  # to the end: the oldest are forgotten first
+            self._digests[hashed] = self._batch
+        while len(self._digests) > _DIGESTED:
+            del self._digests[next(iter(self._digests))]
+        self._batch += 1
+
+    def rows(self, series: int, start_ns: int, end_ns: int) -> Rows:
+        """Return the rows of a series with start < time <= end, in the order of their times."""
+        found = self._connection.execute(
+            "SELECT epoch_us(time) AS t, value FROM reading WHERE series = ?"
+            " AND time > make_timestamp(?) AND time <= make_timestamp(?) ORDER BY time",
+            [series, start_ns // 1000, end_ns // 1000],
+        ).fetchnumpy()
+        return found["t"].astype(np.int64) * 1000, found["value"].astype(np.float64)
+
+    def newest_ns(self) -> int:
+        """Return the newest time of any reading; 0 in an empty store."""
+        found = self._connection.execute("SELECT epoch_us(max(time)) FROM reading").fetchone()
+        return int(found[0]) * 1000 if found and found[0] is not None else 0
+
+    def sweep(self, bounds: Bounds) -> int:
+        """Delete what is out of bounds; return how many readings went.
+
+        Raises:
+            StoreError: DuckDB refused.
+        """
+        return sweep(self._connection, bounds, self._batch)
+
+    def write_marks(self, marks: dict[str, dict[str, Mark]], sent: Sequence[SentOutcome]) -> None:
+        """Write watermarks that have moved, devices that spoke, and outcomes that were sent.
+
+        Raises:
+            StoreError: Nothing was written; try again with what has changed since.
+        """
+        try:
+            self._connection.begin()
+            for plugin, by_source in marks.items():
+                self._write_plugin(plugin, by_source)
+            if sent:
+                self._insert("outcome", outcome_columns(sent))
+            self._write_devices()
+            self._connection.commit()
+        except duckdb.Error as exc:
+            self._rollback()
+            raise StoreError(f"{self.path}: {exc}") from exc
+        self.register.touched.clear()
+        for plugin, by_source in marks.items():
+            self.marks.setdefault(plugin, {}).update(by_source)
+
+    def _write_plugin(self, plugin: str, marks: dict[str, Mark]) -> None:
+        if not marks:
+            return
+        self._insert("watermark", watermark_columns(plugin, marks))
+        states = {source: mark for source, mark in marks.items() if mark.state is not None}
+        if states:
+            self._connection.execute(
+                "INSERT INTO plugin_state VALUES (?, make_timestamp(?), ?)",
+                [plugin, time.time_ns() // 1000, pack_states(states)],
+            )
+
+    def _write_devices(self) -> None:
+        devices = [self.register.devices[name] for name in self.register.touched]
+        if devices:
+            self._insert("device", device_columns(devices))

@@ -1,0 +1,115 @@
+"""The records that the store writes besides readings, as columns of their tables."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from gateway.features.columns import Batch
+from gateway.features.marks import Mark
+from gateway.features.schema import Columns, text, times
+from gateway.features.series import Device, Series
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """A message that could not be processed.
+
+    Attributes:
+        sample: The first bytes of its payload, printable.
+    """
+
+    time_ns: int
+    topic: str
+    reason: str
+    detail: str
+    profile: str
+    size_bytes: int
+    sample: str
+
+
+@dataclass(frozen=True, slots=True)
+class SentOutcome:
+    """An outcome as it was handed to the leaf."""
+
+    id: str
+    time_ns: int
+    source: str
+    plugin: str
+    end_ns: int
+    label: str
+    score: float
+    packet: str
+    received_ns: int
+
+
+def series_columns(series: Sequence[Series]) -> Columns:
+    """Return rows of ``series``."""
+    return {
+        "id": np.array([s.number for s in series], dtype=np.int32),
+        "device": text([s.device for s in series]),
+        "metric": text([s.metric for s in series]),
+        "unit": text([s.unit or "" for s in series]),
+        "profile": text([s.profile for s in series]),
+        "source": text([s.source for s in series]),
+    }
+
+
+def text_columns(batch: Batch) -> Columns:
+    """Return a batch's rows of ``text_reading``."""
+    return {
+        "time": times([time_ns for _, time_ns, _, _ in batch.texts]),
+        "series": np.array([series for series, *_ in batch.texts], dtype=np.int32),
+        "value": text([value for _, _, value, _ in batch.texts]),
+    }
+
+
+def device_columns(devices: Sequence[Device]) -> Columns:
+    """Return rows of ``device``."""
+    return {
+        "name": text([d.name for d in devices]),
+        "profile": text([d.profile for d in devices]),
+        "source": text([d.source for d in devices]),
+        "first_seen": times([d.first_seen_ns for d in devices]),
+        "last_seen": times([d.last_seen_ns for d in devices]),
+        "messages": np.array([d.messages for d in devices], dtype=np.int64),
+    }
+
+
+def watermark_columns(plugin: str, marks: dict[str, Mark]) -> Columns:
+    """Return rows of ``watermark``."""
+    return {
+        "plugin": text([plugin] * len(marks)),
+        "source": text(list(marks)),
+        "window_end": times([m.end_ns for m in marks.values()]),
+        "label": text([m.label for m in marks.values()]),
+        "reported": times([m.reported_ns for m in marks.values()]),
+    }
+
+
+def dead_letter_columns(dead: Sequence[DeadLetter]) -> Columns:
+    """Return rows of ``dead_letter``."""
+    return {
+        "time": times([d.time_ns for d in dead]),
+        "topic": text([d.topic for d in dead]),
+        "reason": text([d.reason for d in dead]),
+        "detail": text([d.detail for d in dead]),
+        "profile": text([d.profile for d in dead]),
+        "bytes": np.array([d.size_bytes for d in dead], dtype=np.int64),
+        "sample": text([d.sample for d in dead]),
+    }
+
+
+def outcome_columns(sent: Sequence[SentOutcome]) -> Columns:
+    """Return rows of ``outcome``."""
+    return {
+        "id": text([o.id for o in sent]),
+        "time": times([o.time_ns for o in sent]),
+        "source": text([o.source for o in sent]),
+        "plugin": text([o.plugin for o in sent]),
+        "window_end": times([o.end_ns for o in sent]),
+        "label": text([o.label for o in sent]),
+        "score": np.array([o.score for o in sent], dtype=np.float64),
+        "packet": text([o.packet for o in sent]),
+        "received": times([o.received_ns for o in sent]),
+    }

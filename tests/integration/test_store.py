@@ -1,0 +1,202 @@
+"""The feature store on real DuckDB files."""
+
+import asyncio
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from gateway.features import Bounds, DeadLetter, FeatureService, Mark, QueryError
+from gateway.features.columns import Item
+from gateway.features.store import DuckStore
+from gateway.model import Decoded, RawMessage, Reading, Waveform, WindowSpec
+
+SECOND = 1_000_000_000
+NOW = time.time_ns() // SECOND * SECOND
+BOUNDS = Bounds(max_age_s=86400, max_rows=10**7, max_bytes=10**9)
+
+
+def message(
+    device: str, at_ns: int, *, qos: int = 1, redelivered: bool = False, **values: float | str
+) -> Item:
+    readings = [Reading(device, m, v, "W", at_ns, True) for m, v in values.items()]
+    raw = RawMessage(f"t/{device}", f"{at_ns}{values}".encode(), at_ns, qos, False, redelivered)
+    return raw, Decoded("json", device, readings, [])
+
+
+def open_store(path: Path) -> DuckStore:
+    store = DuckStore(path / "weir.duckdb", {}, keep_ns=600 * SECOND)
+    store.recover()
+    return store
+
+
+def test_readings_are_stored_once_when_a_message_is_redelivered_after_a_crash(
+    tmp_path: Path,
+) -> None:
+    store = open_store(tmp_path)
+    raw, _ = message("plug", NOW, power=1.0)
+    arrival = Decoded("json", "plug", [Reading("plug", "power", 1.0, "W", NOW)], [])
+    assert store.append([(raw, arrival)]).readings == 1
+    store.close()
+    store = open_store(tmp_path)
+    later = Decoded("json", "plug", [Reading("plug", "power", 1.0, "W", NOW + SECOND)], [])
+    again = store.append([(raw._replace(redelivered=True, received_ns=NOW + SECOND), later)])
+    assert again.duplicate == [True]
+    assert store.append([(raw, later)]).duplicate == [False], "a plug may say the same twice"
+    store.close()
+
+
+def test_reading_is_a_duplicate_when_series_time_and_value_are_stored(tmp_path: Path) -> None:
+    store = open_store(tmp_path)
+    first = store.append([message("a", NOW, x=1.0, y=2.0), message("a", NOW, x=1.0)])
+    assert (first.readings, first.duplicate_readings, first.duplicate) == (2, 1, [False, True])
+    store.append([message("a", NOW + i * SECOND, x=float(i)) for i in range(1, 100)])
+    second = store.append([message("a", NOW, x=1.0), message("a", NOW, x=5.0, y=2.0)])
+    assert second.duplicate == [True, False]
+    assert second.readings == 1
+    store.close()
+
+
+def test_text_and_waveform_are_kept_when_a_message_carries_them(tmp_path: Path) -> None:
+    store = open_store(tmp_path)
+    samples = np.sin(np.arange(1000) / 5).astype(np.float32)
+    wave = Waveform("vib", "acc.x", "g", NOW, 1000.0, samples)
+    raw, decoded = message("vib", NOW, state="open", level=3.0)
+    store.append([(raw, decoded._replace(waveforms=[wave]))])
+    query = store.cursor().execute
+    rms = query("SELECT value FROM readings WHERE metric = 'acc.x.rms'").fetchone()
+    assert rms is not None
+    assert rms[0] == pytest.approx(float(samples.std()), rel=1e-5)
+    kept = query("SELECT rate_hz, len(samples), samples[11] FROM waveform").fetchone()
+    assert kept is not None
+    assert kept == (1000.0, 1000, pytest.approx(float(samples[10])))
+    assert query("SELECT value FROM text_reading").fetchall() == [("open",)]
+    store.close()
+
+
+def test_dead_letter_is_kept_with_its_sample(tmp_path: Path) -> None:
+    store = open_store(tmp_path)
+    store.append([], [DeadLetter(NOW, "t", "bad_json", "line 1", "json", 7, "\\x00abc")])
+    found = store.cursor().execute("SELECT reason, sample, bytes FROM dead_letter").fetchall()
+    assert found == [("bad_json", "\\x00abc", 7)]
+    store.close()
+
+
+def test_file_stays_bounded_when_rows_exceed_the_bound(tmp_path: Path) -> None:
+    store = open_store(tmp_path)
+    for part in range(4):
+        start = NOW - (100_000 - part * 25_000) * 1_000_000
+        readings = [
+            Reading("a", "x", float(i), None, start + i * 1_000_000, True) for i in range(25_000)
+        ]
+        raw = RawMessage("t", str(part).encode(), NOW)
+        store.append([(raw, Decoded("json", "a", readings, []))])
+    deleted = store.sweep(Bounds(max_age_s=86400, max_rows=50_000, max_bytes=10**9))
+    left = store.cursor().execute("SELECT count(*), min(value) FROM reading").fetchone()
+    assert left is not None
+    assert deleted + left[0] == 100_000
+    assert 35_000 <= left[0] <= 50_000
+    assert store.sweep(Bounds(max_age_s=1e-6, max_rows=10**6, max_bytes=10**9)) == left[0]
+    store.close()
+
+
+async def opened(path: Path) -> FeatureService:
+    service = FeatureService(path / "weir.duckdb", {"a": "machine", "b": "machine"}, BOUNDS)
+    await service.open()
+    return service
+
+
+async def test_window_joins_the_devices_of_an_asset_when_they_share_one(tmp_path: Path) -> None:
+    service = await opened(tmp_path)
+    await service.add_plugin("p", WindowSpec(length_s=3, steps=3, step_s=1.0, max_channels=3))
+    items = [message("a", NOW + i * SECOND, x=float(i)) for i in (1, 2, 3)]
+    items += [message("b", NOW + 2 * SECOND + 5000, y=9.0)]
+    await service.append(items, [])
+    windows = await service.take("p", 10)
+    assert windows is not None
+    assert windows.sources == ["machine"] * 3
+    assert [c.metric for c in windows.channels[2]] == ["a.x", "b.y"]
+    np.testing.assert_array_equal(windows.values[2][:, 0], [1.0, 2.0, 3.0])
+    np.testing.assert_array_equal(windows.values[2][:, 1], [np.nan, np.nan, 9.0])
+    assert np.isnan(windows.values[2][:, 2]).all()
+    assert (await service.take("p", 10)) is None
+    await service.close()
+
+
+async def test_sql_features_have_a_row_for_each_window_when_many_are_due(tmp_path: Path) -> None:
+    service = await opened(tmp_path)
+    sql = (
+        "SELECT source, end_ns, avg(value) AS mean, count(*) AS n"
+        " FROM \"window\" WHERE metric = 'x' GROUP BY source, end_ns"
+    )
+    await service.add_plugin("p", WindowSpec(length_s=2, hop_s=1, sql=sql))
+    items = [message(d, NOW + i * SECOND, x=float(i)) for i in (1, 2, 3) for d in ("c", "d")]
+    await service.append([*items, message("e", NOW + SECOND, z=1.0)], [])
+    windows = await service.take("p", 10)
+    assert windows is not None
+    assert windows.feature_names == ("mean", "n")
+    by_window = dict(
+        zip(
+            zip(windows.sources, windows.end_ns - NOW, strict=True),
+            windows.features.tolist(),
+            strict=True,
+        )
+    )
+    assert by_window["c", 3 * SECOND] == [2.5, 2.0]
+    assert by_window["d", SECOND] == [1.0, 1.0]
+    assert np.isnan(by_window["e", SECOND][0])
+    await service.close()
+
+
+async def test_windows_not_yet_marked_are_due_again_when_the_gateway_restarts(
+    tmp_path: Path,
+) -> None:
+    service = await opened(tmp_path)
+    spec = WindowSpec(length_s=2, steps=2, step_s=1.0)
+    await service.add_plugin("p", spec)
+    await service.append([message("c", NOW + i * SECOND, x=float(i)) for i in range(1, 6)], [])
+    first = await service.take("p", 100)
+    assert first is not None
+    done = Mark(int(first.end_ns[2]), "normal", 5000, b"state")
+    await service.write_marks({"p": {"c": done}}, [])
+    await service.close()
+    service = await opened(tmp_path)
+    await service.add_plugin("p", spec)
+    again = await service.take("p", 100)
+    assert again is not None
+    np.testing.assert_array_equal(again.end_ns, first.end_ns[3:])
+    np.testing.assert_array_equal(again.values, first.values[3:])
+    assert service.marks("p")["c"] == done
+    await service.close()
+
+
+async def test_plugin_does_not_judge_the_past_when_it_is_new(tmp_path: Path) -> None:
+    service = await opened(tmp_path)
+    await service.append([message("c", NOW + i * SECOND, x=1.0) for i in range(1, 6)], [])
+    await service.add_plugin("late", WindowSpec())
+    assert service.due("late") == 0
+    await service.append([message("c", NOW + 6 * SECOND, x=1.0)], [])
+    assert service.due("late") == 1
+    await service.close()
+
+
+@pytest.mark.parametrize(
+    ("statement", "reason"),
+    [
+        ("DELETE FROM reading", "only reading is allowed, this is DELETE"),
+        ("SELECT 1; DROP TABLE reading", "one statement"),
+        ("SELECT * FROM read_text('/etc/passwd')", "disabled"),
+        ("COPY reading TO '/tmp/x.csv'", "only reading"),
+        ("SELECT nope FROM reading", "nope"),
+    ],
+)
+async def test_query_is_refused_when_it_is_not_reading(
+    tmp_path: Path, statement: str, reason: str
+) -> None:
+    service = await opened(tmp_path)
+    with pytest.raises(QueryError, match=reason):
+        await service.query(statement)
+    assert (await service.query("SELECT 1 AS one")) == (["one"], [(1,)])
+    await asyncio.sleep(0)
+    await service.close()

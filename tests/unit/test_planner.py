@@ -1,0 +1,87 @@
+import itertools
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gateway.features.columns import Batch
+from gateway.features.planner import Planner
+from gateway.features.series import Register
+from gateway.model import WindowSpec
+
+SECOND = 1_000_000_000
+
+
+def batch_of(rows: list[tuple[int, int]]) -> Batch:
+    """Rows of (series, time in ms)."""
+    time_ns = np.array([t * 1_000_000 for _, t in rows], dtype=np.int64)
+    size = len(rows)
+    return Batch(
+        np.array([s for s, _ in rows], dtype=np.int32),
+        time_ns,
+        np.zeros(size),
+        np.arange(size, dtype=np.int32),
+        np.ones(size, dtype=np.bool_),
+        time_ns,
+        [],
+        [],
+    )
+
+
+def planner_of(spec: WindowSpec, *series: tuple[str, str]) -> Planner:
+    register = Register({})
+    for device, metric in series:
+        register.number(device, metric, "W", "test")
+    return Planner(spec, register)
+
+
+def test_window_is_due_when_a_reading_reaches_its_end() -> None:
+    planner = planner_of(WindowSpec(hop_s=1.0), ("pump", "power"))
+    planner.note(batch_of([(0, 1500)]))
+    assert not planner.due
+    planner.note(batch_of([(0, 2000)]))
+    assert [(d.source, d.end_ns) for d in planner.due] == [(0, 2 * SECOND)]
+
+
+def test_window_without_a_reading_is_not_due_when_a_device_was_silent() -> None:
+    planner = planner_of(WindowSpec(hop_s=1.0), ("pump", "power"))
+    planner.note(batch_of([(0, 500), (0, 9200), (0, 10_100)]))
+    assert [d.end_ns // SECOND for d in planner.due] == [1, 10]
+
+
+def test_window_is_not_due_again_when_a_late_reading_comes() -> None:
+    planner = planner_of(WindowSpec(hop_s=1.0), ("pump", "power"))
+    planner.note(batch_of([(0, 500), (0, 1500)]))
+    planner.due.clear()
+    planner.note(batch_of([(0, 700), (0, 1600)]))
+    assert not planner.due
+
+
+def test_source_is_left_alone_when_it_has_too_few_channels() -> None:
+    spec = WindowSpec(hop_s=1.0, min_channels=2, exclude=("*rssi*",))
+    planner = planner_of(spec, ("plug", "power"), ("plug", "wifi.rssi"))
+    planner.note(batch_of([(0, 500), (1, 500), (0, 1500)]))
+    assert not planner.due
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 2), st.integers(1, 400)), min_size=1, max_size=60),
+    st.lists(st.integers(1, 60), max_size=8),
+)
+@settings(deadline=None)
+def test_windows_are_the_same_when_the_readings_are_batched_otherwise(
+    steps: list[tuple[int, int]], cuts: list[int]
+) -> None:
+    at, rows = 0, []
+    for series, step in steps:
+        at += step
+        rows.append((series, at))
+    series = [("a", "x"), ("b", "x"), ("c", "x")]
+    whole, parts = (planner_of(WindowSpec(hop_s=0.25), *series) for _ in range(2))
+    whole.note(batch_of(rows))
+    bounds = sorted({0, len(rows), *(c for c in cuts if c < len(rows))})
+    for low, high in itertools.pairwise(bounds):
+        parts.note(batch_of(rows[low:high]))
+    assert sorted((d.source, d.end_ns) for d in whole.due) == sorted(
+        (d.source, d.end_ns) for d in parts.due
+    )
