@@ -60,6 +60,6 @@ def smallest_cover(filters: list[str]) -> list[str]:
 
 
 def outcome_subject(gateway: str, domain: str, asset: str, kind: str, fingerprint: str) -> str:
-    """Return ``outcomes.<gateway>.<domain>.<asset>.<kind>.<fingerprint>``, the subject at the hub."""
+    """Return an outcome's subject at the hub: ``outcomes.`` and one token for each argument."""
     levels = (OUTCOME_ROOT, gateway, domain, asset, kind, fingerprint)
     return ".".join(token(level) for level in levels)

@@ -79,6 +79,12 @@ class FeatureService:
         """Return where a plugin stands with each source, as the store knows it."""
         return self._store.marks.get(plugin, {})
 
+    def size(self) -> dict[str, Any]:
+        """Return where the store lies and how large its file is."""
+        wal = self._path.with_name(self._path.name + ".wal")
+        size = sum(file.stat().st_size for file in (self._path, wal) if file.exists())
+        return {"path": str(self._path), "bytes": size}
+
     def last(self, series: int) -> tuple[int, float] | None:
         """Return time (ns) and value of a series' last reading."""
         return self._store.recent.last(series)

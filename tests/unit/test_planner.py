@@ -76,8 +76,8 @@ def test_windows_are_the_same_when_the_readings_are_batched_otherwise(
     for series, step in steps:
         at += step
         rows.append((series, at))
-    series = [("a", "x"), ("b", "x"), ("c", "x")]
-    whole, parts = (planner_of(WindowSpec(hop_s=0.25), *series) for _ in range(2))
+    names = [("a", "x"), ("b", "x"), ("c", "x")]
+    whole, parts = (planner_of(WindowSpec(hop_s=0.25), *names) for _ in range(2))
     whole.note(batch_of(rows))
     bounds = sorted({0, len(rows), *(c for c in cuts if c < len(rows))})
     for low, high in itertools.pairwise(bounds):

@@ -1,0 +1,267 @@
+"""Builds a gateway from its configuration, starts it, and stops it in order."""
+
+import asyncio
+import fcntl
+import logging
+import signal
+import sys
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from pathlib import Path
+
+from prometheus_client import CollectorRegistry
+
+from gateway.config import Settings
+from gateway.control import serve
+from gateway.errors import ConfigError, OutboxError, PluginError
+from gateway.features import Bounds, FeatureService
+from gateway.inference.directory import PluginDirectory
+from gateway.inference.manifest import Manifest
+from gateway.ingest import Broker, Inbox, MqttSource, parse_broker
+from gateway.latency import Latencies
+from gateway.leaf.leaf import Leaf
+from gateway.ledger import Ledger
+from gateway.outcomes.forwarder import Forwarder
+from gateway.outcomes.lanes import Lanes
+from gateway.outcomes.outbox import leaf_outbox
+from gateway.outcomes.packet import room_for_numbers
+from gateway.pipeline import Pipeline, Site
+from gateway.profiles import Catalog
+from gateway.roster import Roster
+from gateway.status import QueueDepth, Running
+from gateway.topics import OUTCOME_ROOT
+
+log = logging.getLogger(__name__)
+
+_FINISH_S = 3.0
+_WATCH_QUEUE_S = 0.5
+_SWITCH_S = 0.0005
+"""Python lets a busy thread run for 5 ms before another has its turn; the client's thread and the
+loop wait for each other, so that alone would be the latency."""
+
+
+async def run(settings: Settings, ready: Callable[[Running], None] | None = None) -> int:
+    """Run a gateway until SIGTERM or SIGINT, then stop it in order.
+
+    Args:
+        settings: The configuration.
+        ready: Called once devices can be served.
+
+    Returns:
+        The exit code: 1 when a part of it failed.
+
+    Raises:
+        ConfigError: A port is taken, or another gateway uses the state directory.
+        LeafError: The nats-server does not start.
+        StoreError: The store does not open.
+    """
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    try:
+        async with gateway(settings) as running:
+            if ready:
+                ready(running)
+            waits = [asyncio.ensure_future(e.wait()) for e in (stop, running.ended)]
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+            for wait in waits:
+                wait.cancel()
+            log.info("stopping")
+            return int(running.ended.is_set())
+    finally:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(number)
+
+
+@asynccontextmanager
+async def gateway(settings: Settings) -> AsyncIterator[Running]:
+    """Start a gateway; at the end of the block it is stopped in order.
+
+    Stopping: take in no more, finish what is in hand, write, close.
+    """
+    sys.setswitchinterval(_SWITCH_S)
+    async with AsyncExitStack() as stack:
+        stack.enter_context(_only_one(settings.gateway.state_dir))
+        registry = CollectorRegistry()
+        running = await _build(settings, registry, stack)
+        start = await stack.enter_async_context(_tasks(running.ended))
+        await running.roster.start()
+        stack.push_async_callback(running.roster.stop)
+        start("leaf", running.leaf.watch())
+        start("forwarder", running.forwarder.run())
+        start("plugins", running.roster.watch())
+        start("queue", _watch_queue(running))
+        start("pipeline", running.pipeline.run())
+        await stack.enter_async_context(serve(running, registry))
+        running.source.start()
+        stack.push_async_callback(_finish, running)
+        yield running
+
+
+async def _build(settings: Settings, registry: CollectorRegistry, stack: AsyncExitStack) -> Running:
+    """Open the store, start the leaf, and put the parts together."""
+    ledger, latencies = Ledger(), Latencies(registry)
+    store = _store(settings)
+    await store.open()
+    stack.push_async_callback(store.close)
+    catalog = Catalog.load(settings.profile_dirs, settings.gateway.timezone)
+    leaf = Leaf(settings)
+    await leaf.start()
+    stack.push_async_callback(leaf.stop)
+    lanes = Lanes(settings.leaf.in_order_backlog)
+    name = settings.gateway.name
+    outbox = await stack.enter_async_context(
+        leaf_outbox(leaf.uplink_url, name, lanes, max_bytes=settings.leaf.store_bytes)
+    )
+    inbox = Inbox(ledger, settings.mqtt.queue_messages, settings.mqtt.queue_bytes)
+    source = _source(settings, leaf, catalog, inbox)
+    pipeline = Pipeline(
+        Site(name, {a.name: a.asset_class for a in settings.assets if a.asset_class}),
+        inbox=inbox,
+        acknowledge=source.acknowledge,
+        decoder=catalog,
+        store=store,
+        outbox=outbox,
+        panel=source.publish,
+        ledger=ledger,
+        latencies=latencies,
+        tick_s=settings.mqtt.tick_ms / 1000,
+    )
+    directory = PluginDirectory(settings.plugin_dirs, settings.plugins.disabled)
+    return Running(
+        settings=settings,
+        ledger=ledger,
+        latencies=latencies,
+        inbox=inbox,
+        source=source,
+        store=store,
+        catalog=catalog,
+        pipeline=pipeline,
+        roster=Roster(directory, pipeline, _fits_packet(name)),
+        leaf=leaf,
+        outbox=outbox,
+        forwarder=Forwarder(leaf.uplink_url, name, lanes),
+        queue=QueueDepth(),
+    )
+
+
+def _store(settings: Settings) -> FeatureService:
+    assets = {device: asset.name for asset in settings.assets for device in asset.devices}
+    bounds = Bounds(
+        max_age_s=settings.store.max_age_h * 3600,
+        max_rows=settings.store.max_rows,
+        max_bytes=settings.store.max_bytes,
+    )
+    return FeatureService(settings.gateway.state_dir / "weir.duckdb", assets, bounds)
+
+
+def _source(settings: Settings, leaf: Leaf, catalog: Catalog, inbox: Inbox) -> MqttSource:
+    mqtt, embedded = settings.mqtt, leaf.mqtt_address
+    if embedded:
+        broker = Broker(
+            embedded.host,
+            embedded.port,
+            username=embedded.username,
+            password=embedded.password,
+            mqtt5=False,  # nats-server's listener speaks 3.1.1
+        )
+    else:
+        password = _read_secret(mqtt.password_file, "mqtt.password_file")
+        broker = parse_broker(mqtt.broker, mqtt.username, password, str(mqtt.ca_file or ""))
+    return MqttSource(
+        broker,
+        client_id=mqtt.client_id or f"weir-{settings.gateway.name}",
+        filters=list(mqtt.topics) or catalog.filters,
+        own_root=f"{OUTCOME_ROOT}/{settings.gateway.name}",
+        receive_maximum=mqtt.receive_maximum,
+        put=inbox.put,
+    )
+
+
+def _read_secret(path: Path | None, key: str) -> str:
+    if path is None:
+        return ""
+    try:
+        return path.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as exc:
+        raise ConfigError([f"{key} = {str(path)!r}: not readable: {exc}"]) from exc
+
+
+def _fits_packet(gateway_name: str) -> Callable[[Manifest], None]:
+    """Return the check that a plugin's outcomes can fit into a packet."""
+
+    def check(manifest: Manifest) -> None:
+        if room_for_numbers(gateway_name, manifest.context, manifest.identity) < 0:
+            raise PluginError(
+                str(manifest.folder / "plugin.toml"),
+                "outcome",
+                "its words and the gateway's name leave no room in a packet of 512 bytes; "
+                "shorten domain, asset, kind or the plugin's name",
+            )
+
+    return check
+
+
+@asynccontextmanager
+async def _tasks(
+    ended: asyncio.Event,
+) -> AsyncIterator[Callable[[str, Coroutine[None, None, None]], None]]:
+    """Give a function that starts a task for the time of the block.
+
+    None of them ends by itself; one that does has failed, which sets ``ended``.
+    """
+    async with asyncio.TaskGroup() as group:
+        tasks: list[asyncio.Task[None]] = []
+
+        async def guard(name: str, work: Coroutine[None, None, None]) -> None:
+            try:
+                await work
+            except Exception:
+                log.exception("%s failed", name)
+            ended.set()
+
+        yield lambda name, work: tasks.append(group.create_task(guard(name, work), name=name))
+        for task in tasks:
+            task.cancel()
+
+
+async def _finish(running: Running) -> None:
+    """Take in no more, and finish what is in hand within a few seconds."""
+    await asyncio.to_thread(running.source.stop)
+    loop = asyncio.get_running_loop()
+    until = loop.time() + _FINISH_S
+    while running.ledger.in_hand() and loop.time() < until:  # noqa: ASYNC110 - plain counters
+        await asyncio.sleep(0.02)
+    await running.pipeline.drain(_FINISH_S)
+
+
+async def _watch_queue(running: Running) -> None:
+    while True:
+        try:
+            depth = await running.outbox.depth()
+            running.queue.packets = depth.packets
+            running.queue.size_bytes = depth.size_bytes
+            running.queue.oldest_age_s = depth.oldest_age_s
+        except OutboxError as exc:
+            log.debug("queue depth: %s", exc)
+        await asyncio.sleep(_WATCH_QUEUE_S)
+
+
+@contextmanager
+def _only_one(state_dir: Path) -> Iterator[None]:
+    """Hold the state directory: two gateways must not write one store.
+
+    Raises:
+        ConfigError: Another one holds it, or it cannot be written.
+    """
+    key = f"gateway.state_dir = {str(state_dir)!r}"
+    try:
+        state_dir.mkdir(parents=True, exist_ok=True)
+        with (state_dir / "lock").open("w") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            yield
+    except BlockingIOError as exc:
+        raise ConfigError([f"{key}: another gateway is running on it; stop it first"]) from exc
+    except PermissionError as exc:
+        raise ConfigError([f"{key}: not writable: {exc}"]) from exc

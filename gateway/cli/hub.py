@@ -1,0 +1,94 @@
+"""``weir hub``: a try-out hub, and the configuration of a real one."""
+
+import asyncio
+import secrets
+import signal
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from gateway.cli.console import JsonOption, out, print_json, told
+from gateway.config import default_state_dir
+from gateway.leaf.hub import Hub, HubOptions
+from gateway.leaf.hub_config import render_hub_config
+
+hub = typer.Typer(
+    help="A try-out hub, and the configuration of a real one.", invoke_without_command=True
+)
+
+_DirectoryOption = Annotated[Path | None, typer.Option("--dir", help="where it keeps outcomes")]
+
+
+@hub.callback()
+def run_hub(
+    context: typer.Context,
+    directory: _DirectoryOption = None,
+    host: Annotated[str, typer.Option(help="where it listens")] = "127.0.0.1",
+    client_port: Annotated[int, typer.Option(help="for NATS clients; 0: a free one")] = 4222,
+    leaf_port: Annotated[int, typer.Option(help="for gateways; 0: a free one")] = 7422,
+    mqtt_port: Annotated[int, typer.Option(help="for MQTT 3.1.1 clients; 0: a free one")] = 1884,
+    json: JsonOption = False,
+) -> None:
+    """Run a try-out hub until SIGTERM or Ctrl-C: nats-server with the stream OUTCOMES.
+
+    Example: weir hub --leaf-port 7422
+    """
+    if context.invoked_subcommand:
+        return
+    options = HubOptions(
+        directory=directory or default_state_dir().with_name("weir-hub"),
+        host=host,
+        client_port=client_port,
+        leaf_port=leaf_port,
+        mqtt_port=mqtt_port,
+    )
+    with told():
+        asyncio.run(_serve(Hub(options), json=json))
+
+
+@hub.command("config")
+def config(
+    gateways: Annotated[list[str], typer.Argument(help="names of the gateways that may connect")],
+    output: Annotated[
+        Path | None, typer.Option("-o", help="file; default: standard output")
+    ] = None,
+    store_dir: Annotated[str, typer.Option(help="where the hub keeps outcomes")] = "/var/lib/nats",
+) -> None:
+    """Write a nats-server configuration for a real hub, with a password for each gateway.
+
+    Example: weir hub config shop-01 shop-02 -o hub.conf
+    """
+    names = {name: secrets.token_urlsafe(18) for name in gateways}
+    users = {name: secrets.token_urlsafe(18) for name in ("admin", "reader", "sys")}
+    try:
+        text = render_hub_config(names, users, store_dir=store_dir)
+    except ValueError as exc:
+        raise typer.BadParameter(str(exc)) from exc
+    if output is None:
+        out.print(text, markup=False, soft_wrap=True)
+        return
+    output.touch(mode=0o600)
+    output.write_text(text, encoding="utf-8")
+    out.print(f"{output}: for {len(names)} gateways; it holds their passwords, keep it private")
+
+
+async def _serve(server: Hub, *, json: bool) -> None:
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    await server.start()
+    try:
+        lines = server.connection_lines()
+        if json:
+            host, port = server.mqtt_address
+            print_json({"url": server.url, "leaf_url": server.leaf_url, "mqtt": f"{host}:{port}"})
+        else:
+            out.print("[green]hub is ready[/green]; a gateway connects to it with")
+            for line in lines:
+                out.print(f"  {line}", markup=False)
+            out.print(f"  # or: weir run --hub {server.leaf_url}", markup=False)
+            out.print(f"see what arrives: weir outcomes --follow --hub {server.url}")
+        await stop.wait()
+    finally:
+        await server.stop()

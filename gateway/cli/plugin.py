@@ -1,0 +1,99 @@
+"""``weir plugin``: what runs, a test of one, and a new one to begin from."""
+
+import asyncio
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from gateway.cli.console import (
+    ConfigOption,
+    JsonOption,
+    StateOption,
+    out,
+    print_json,
+    settings,
+    table,
+    told,
+)
+from gateway.client import NotRunningError, ask
+from gateway.inference.directory import PluginDirectory
+from gateway.inference.scaffold import check_plugin, new_plugin
+
+plugin = typer.Typer(help="Plugins: what runs, a test of one, a new one.", no_args_is_help=True)
+
+
+@plugin.command("list")
+def list_(
+    config: ConfigOption = None, state_dir: StateOption = None, json: JsonOption = False
+) -> None:
+    """Plugins that are there, and how they are if the gateway runs.
+
+    Example: weir plugin list
+    """
+    with told():
+        chosen = settings(config, state_dir)
+        found = PluginDirectory(chosen.plugin_dirs, chosen.plugins.disabled).scan()
+        try:
+            health = {each["name"]: each for each in ask(chosen.socket_path, "/plugins")}
+        except NotRunningError:
+            health = {}
+    rows = [
+        {
+            "name": name,
+            "version": each.manifest.version,
+            "title": each.manifest.title,
+            "state": health.get(name, {}).get("state", "not running"),
+            "folder": str(each.manifest.folder),
+        }
+        for name, each in sorted(found.plugins.items())
+    ]
+    rejected = [str(error) for error in found.rejected]
+    if json:
+        print_json({"plugins": rows, "set_aside": rejected})
+        return
+    shown = table("plugin", "version", "state", "title", "folder")
+    for row in rows:
+        shown.add_row(*(row[key] for key in ("name", "version", "state", "title", "folder")))
+    out.print(shown)
+    for reason in rejected:
+        out.print(f"[yellow]set aside[/yellow] {reason}")
+
+
+@plugin.command("test")
+def check(
+    folder: Annotated[Path, typer.Argument(help="a plugin's folder")], json: JsonOption = False
+) -> None:
+    """Run a plugin's test cases in a process of its own, as the gateway would.
+
+    Example: weir plugin test plugins/machine-anomaly
+    """
+    with told():
+        report = asyncio.run(check_plugin(folder))
+    if json:
+        print_json({"ok": report.ok, "cases": report.cases, "log": report.log})
+    else:
+        for name, wrong in report.cases.items():
+            out.print(
+                f"[red]failed[/red] {name}: {wrong}" if wrong else f"[green]ok[/green] {name}"
+            )
+        for line in report.log if not report.ok else ():
+            out.print(f"  {line}", markup=False)
+        if not report.cases:
+            out.print("no testcases/ in this plugin: it loads, and no more is known of it")
+    raise typer.Exit(0 if report.ok else 1)
+
+
+@plugin.command("new")
+def new(
+    name: Annotated[str, typer.Argument(help="letters, digits, - and _")],
+    directory: Annotated[Path, typer.Option("--dir", help="where")] = Path(),
+    code: Annotated[bool, typer.Option("--code", help="with a plugin.py")] = False,
+) -> None:
+    """Make a small plugin that works, to begin from.
+
+    Example: weir plugin new door-watch --code
+    """
+    with told():
+        folder = new_plugin(name, directory, code=code)
+    out.print(f"{folder}: change plugin.toml, then\n  weir plugin test {folder}")

@@ -1,0 +1,38 @@
+"""Numbers and moments as people read them."""
+
+from datetime import UTC, datetime
+
+
+def moment(text: str | int) -> str:
+    """Return an ISO timestamp or Unix milliseconds as a UTC time of day, with the date if old."""
+    if isinstance(text, int):
+        at = datetime.fromtimestamp(text / 1000, UTC)
+    else:
+        at = datetime.fromisoformat(text).replace(tzinfo=UTC)
+    today = datetime.now(UTC).date() == at.date()
+    return at.strftime("%H:%M:%S" if today else "%Y-%m-%d %H:%M:%S")
+
+
+def size(size_bytes: float) -> str:
+    """Return bytes with a decimal unit."""
+    for unit in ("B", "kB", "MB"):
+        if size_bytes < 1000:
+            return f"{size_bytes:.0f} {unit}" if unit == "B" else f"{size_bytes:.1f} {unit}"
+        size_bytes /= 1000
+    return f"{size_bytes:.1f} GB"
+
+
+def span(seconds: float) -> str:
+    """Return a duration in its two largest units."""
+    seconds = int(seconds)
+    days, rest = divmod(seconds, 86_400)
+    hours, rest = divmod(rest, 3600)
+    minutes, rest = divmod(rest, 60)
+    parts = [(days, "d"), (hours, "h"), (minutes, "min"), (rest, "s")]
+    shown = [f"{n} {unit}" for n, unit in parts if n][:2]
+    return " ".join(shown) or "0 s"
+
+
+def value(number: float, unit: str | None) -> str:
+    """Return a reading with at most five significant digits, and its unit."""
+    return f"{number:.5g} {unit or ''}".rstrip()

@@ -1,0 +1,140 @@
+"""How a running gateway is asked: JSON over a local socket, metrics and health over HTTP."""
+
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import datetime
+from typing import Any
+
+import orjson
+from aiohttp import web
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+
+from gateway.errors import ConfigError
+from gateway.features import QueryError
+from gateway.metrics import GatewayCollector
+from gateway.status import Running, devices, is_ready, plugins, status, unclaimed
+
+log = logging.getLogger(__name__)
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+_QUERY_BYTES = 100_000
+_MOST_ROWS = 1000
+
+
+@asynccontextmanager
+async def serve(running: Running, registry: CollectorRegistry) -> AsyncIterator[None]:
+    """Answer on the local socket, and on the metrics port unless it is -1.
+
+    Raises:
+        ConfigError: The metrics port is taken.
+    """
+    registry.register(GatewayCollector(running))
+    async with AsyncExitStack() as stack:
+        local = await _runner(stack, _local_app(running))
+        path = running.settings.socket_path
+        path.unlink(missing_ok=True)
+        await web.UnixSite(local, str(path)).start()
+        path.chmod(0o660)
+        stack.callback(path.unlink, missing_ok=True)
+        listen = running.settings.metrics
+        if listen.port >= 0:
+            public = await _runner(stack, _public_app(running, registry))
+            try:
+                await web.TCPSite(public, listen.host, listen.port).start()
+            except OSError as exc:
+                raise ConfigError(
+                    [f"metrics.port = {listen.port}: {exc.strerror}; set another, or -1 for none"]
+                ) from exc
+        yield
+
+
+async def _runner(stack: AsyncExitStack, app: web.Application) -> web.AppRunner:
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
+    await runner.setup()
+    stack.push_async_callback(runner.cleanup)
+    return runner
+
+
+def _public_app(running: Running, registry: CollectorRegistry) -> web.Application:
+    async def metrics(_: web.Request) -> web.Response:
+        body = generate_latest(registry)
+        return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+    async def healthz(_: web.Request) -> web.Response:
+        return web.Response(text="ok\n")
+
+    async def readyz(_: web.Request) -> web.Response:
+        ready = is_ready(running)
+        reason = running.source.reason or "the leaf does not answer"
+        return web.Response(
+            text="ready\n" if ready else f"{reason}\n", status=200 if ready else 503
+        )
+
+    app = web.Application()
+    app.router.add_get("/metrics", metrics)
+    app.router.add_get("/healthz", healthz)
+    app.router.add_get("/readyz", readyz)
+    return app
+
+
+def _local_app(running: Running) -> web.Application:
+    app = web.Application(client_max_size=_QUERY_BYTES)
+    documents: dict[str, Callable[[], Any]] = {
+        "/status": lambda: status(running),
+        "/devices": lambda: devices(running),
+        "/unclaimed": lambda: unclaimed(running),
+        "/plugins": lambda: plugins(running),
+    }
+    for path, document in documents.items():
+        app.router.add_get(path, _answer(document))
+    app.router.add_get("/deadletters", _table(running, "dead_letter"))
+    app.router.add_get("/outcomes", _table(running, "outcome"))
+    app.router.add_post("/sql", _sql(running))
+    return app
+
+
+def _answer(document: Callable[[], Any]) -> Handler:
+    async def handler(_: web.Request) -> web.Response:
+        return _json(document())
+
+    return handler
+
+
+def _table(running: Running, table: str) -> Handler:
+    async def handler(request: web.Request) -> web.Response:
+        try:
+            limit = min(int(request.query.get("limit", "50")), _MOST_ROWS)
+        except ValueError:
+            return _json({"error": "limit must be a number"}, 400)
+        names, rows = await running.store.query(
+            f"SELECT * FROM {table} ORDER BY time DESC, rowid DESC LIMIT {limit}"  # noqa: S608 - a number
+        )
+        return _json([dict(zip(names, row, strict=True)) for row in rows])
+
+    return handler
+
+
+def _sql(running: Running) -> Handler:
+    async def handler(request: web.Request) -> web.Response:
+        try:
+            columns, rows = await running.store.query(await request.text())
+        except QueryError as exc:
+            return _json({"error": str(exc)}, 400)
+        return _json({"columns": columns, "rows": rows})
+
+    return handler
+
+
+def _json(document: Any, code: int = 200) -> web.Response:  # noqa: ANN401 - any JSON
+    body = orjson.dumps(document, default=_plain, option=orjson.OPT_PASSTHROUGH_DATETIME)
+    return web.Response(body=body, status=code, content_type="application/json")
+
+
+def _plain(value: Any) -> Any:  # noqa: ANN401 - whatever DuckDB gives
+    if isinstance(value, datetime):
+        return value.isoformat()
+    if isinstance(value, bytes):
+        return value.hex()
+    return str(value)

@@ -1,0 +1,69 @@
+"""What is kept of messages that could not be decoded, so that a person can find out why."""
+
+import time
+from collections import Counter
+from dataclasses import dataclass
+
+from gateway.features import DeadLetter
+from gateway.model import RawMessage
+
+SAMPLE_BYTES = 256
+_SAMPLES_PER_S = 20
+_TOPICS = 1000
+
+
+@dataclass(slots=True)
+class UnclaimedTopic:
+    """A topic that no profile claims."""
+
+    messages: int
+    last_ns: int
+    sample: str
+
+
+class Unreadable:
+    """Samples of dead letters, and the topics that nobody claims; both bounded."""
+
+    def __init__(self) -> None:
+        self.unclaimed: dict[str, UnclaimedTopic] = {}
+        self._second = 0
+        self._samples: Counter[str] = Counter()
+
+    def note_unclaimed(self, message: RawMessage) -> None:
+        """Count a message by its topic; beyond 1,000 topics they are counted together."""
+        topic = message.topic
+        if topic not in self.unclaimed and len(self.unclaimed) >= _TOPICS:
+            topic = "(other topics)"
+        known = self.unclaimed.setdefault(topic, UnclaimedTopic(0, 0, ""))
+        known.messages += 1
+        known.last_ns = message.received_ns
+        known.sample = printable(message.payload)
+
+    def sample(
+        self, message: RawMessage, reason: str, detail: str, profile: str
+    ) -> DeadLetter | None:
+        """Return the dead letter to keep; None above 20 a second of one reason."""
+        second = int(time.monotonic())
+        if second != self._second:
+            self._second = second
+            self._samples.clear()
+        self._samples[reason] += 1
+        if self._samples[reason] > _SAMPLES_PER_S:
+            return None
+        return DeadLetter(
+            time_ns=message.received_ns,
+            topic=printable(message.topic.encode("utf-8", "surrogatepass")),
+            reason=reason,
+            detail=detail[:200].encode("ascii", "backslashreplace").decode(),
+            profile=profile,
+            size_bytes=len(message.payload),
+            sample=printable(message.payload),
+        )
+
+
+def printable(payload: bytes) -> str:
+    r"""Return the first 256 bytes as text; what is not printable as ``\\x..``."""
+    text = payload[:SAMPLE_BYTES].decode("utf-8", "backslashreplace")
+    return "".join(
+        c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text
+    )

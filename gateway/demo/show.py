@@ -1,0 +1,280 @@
+"""The demo as a play: what is started, what happens when, and whether the sums add up."""
+
+import asyncio
+import os
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from gateway.client import ask
+from gateway.config import SHIPPED
+from gateway.demo.devices import assets, names, run_devices
+from gateway.demo.plant import Plant
+from gateway.errors import GatewayError
+from gateway.leaf.hub import Hub, HubOptions
+from gateway.leaf.relay import Relay
+from gateway.outcomes.reader import Told, outcomes_at_hub
+
+CUT_AFTER_S = 20.0
+CUT_FOR_S = 10.0
+_START_S = 30.0
+_SETTLE_S = 15.0
+_LOOK_S = 0.25
+_KEPT_OUTCOMES = 8
+
+
+class DemoError(GatewayError):
+    """The gateway of the demo did not start."""
+
+    code = "demo"
+
+
+@dataclass(slots=True)
+class Scene:
+    """What there is to see now.
+
+    Attributes:
+        said: What happened last, in a sentence.
+        link_cut: The link to the hub is cut.
+        status: The gateway's own, or empty while it starts.
+        devices: With their newest readings.
+        outcomes: The newest at the hub, newest first.
+        readings_per_s: Over the last look.
+        published: Messages by device, as the devices count them.
+    """
+
+    began: float = field(default_factory=time.monotonic)
+    said: str = "starting hub and gateway ..."
+    link_cut: bool = False
+    status: dict[str, Any] = field(default_factory=dict)
+    devices: list[dict[str, Any]] = field(default_factory=list)
+    outcomes: list[Told] = field(default_factory=list)
+    at_hub: int = 0
+    readings_per_s: float = 0.0
+    published: Counter[str] = field(default_factory=Counter)
+    firmware: dict[str, str] = field(default_factory=lambda: dict(names()))
+
+
+class Show:
+    """One run of the demo.
+
+    Args:
+        seconds: How long the devices speak; 0 until SIGINT or SIGTERM.
+        seed: The plant's.
+    """
+
+    def __init__(self, seconds: float, seed: int) -> None:
+        self.scene = Scene()
+        self._seconds = seconds
+        self._seed = seed
+        self._packet_bytes_max = 0
+        self._stop = asyncio.Event()
+
+    async def run(self) -> dict[str, Any]:
+        """Play it and return the report.
+
+        Raises:
+            GatewayError: Something did not start.
+        """
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stop.set)
+        async with AsyncExitStack() as stack:
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="weir-demo-")))
+            hub = Hub(HubOptions(folder / "hub", client_port=0, leaf_port=0, mqtt_port=0))
+            await hub.start()
+            stack.push_async_callback(hub.stop)
+            relay = await stack.enter_async_context(Relay(("127.0.0.1", hub.leaf_port)))
+            config = write_config(folder, relay.port)
+            socket_path = await stack.enter_async_context(_gateway(folder, config))
+            async with asyncio.TaskGroup() as group:
+                watching = [
+                    group.create_task(self._watch(socket_path)),
+                    group.create_task(self._read(hub)),
+                    group.create_task(self._cut(relay)),
+                ]
+                await self._play(socket_path)
+                await relay.restore()
+                self.scene.link_cut = False
+                await self._settle(socket_path, hub)
+                for task in watching:
+                    task.cancel()
+            return self._report(await hub.count())
+
+    async def _play(self, socket_path: Path) -> None:
+        self.scene.status = await _ask(socket_path, "/status")
+        host, _, port = self.scene.status["broker"]["url"].partition("://")[2].partition(":")
+        self.scene.said = "the pump's machine is being learned; its bearing begins to wear at 12 s"
+        self.scene.began = time.monotonic()
+        speaking = asyncio.create_task(
+            run_devices(host, int(port), Plant(self._seed), published=self.scene.published)
+        )
+        stopped = asyncio.create_task(self._stop.wait())
+        await asyncio.wait(
+            {speaking, stopped},
+            timeout=self._seconds or None,
+            return_when=asyncio.FIRST_COMPLETED,
+        )
+        for task in (speaking, stopped):
+            task.cancel()
+        ended = await asyncio.gather(speaking, return_exceptions=True)
+        if isinstance(ended[0], Exception):
+            raise ended[0]
+        self.scene.said = "the devices are silent; what is under way is finished"
+
+    async def _cut(self, relay: Relay) -> None:
+        """Cut the link to the hub at 20 s for 10 s; in a short run at half of it for a quarter."""
+        short = 0 < self._seconds < CUT_AFTER_S + 2 * CUT_FOR_S
+        await asyncio.sleep(self._seconds / 2 if short else CUT_AFTER_S)
+        await relay.cut()
+        self.scene.link_cut = True
+        self.scene.said = "the link to the hub is CUT: outcomes wait on the box"
+        await asyncio.sleep(self._seconds / 4 if short else CUT_FOR_S)
+        await relay.restore()
+        self.scene.link_cut = False
+        self.scene.said = "the link to the hub is back: what waited is brought over, in order"
+
+    async def _watch(self, socket_path: Path) -> None:
+        before, at = 0, time.monotonic()
+        while True:
+            with suppress(GatewayError):
+                self.scene.status = await _ask(socket_path, "/status")
+                self.scene.devices = await _ask(socket_path, "/devices")
+            stored, now = self.scene.status.get("readings", {}).get("stored", 0), time.monotonic()
+            if now - at >= 1.0:
+                self.scene.readings_per_s = (stored - before) / (now - at)
+                before, at = stored, now
+            await asyncio.sleep(_LOOK_S)
+
+    async def _read(self, hub: Hub) -> None:
+        async for told in outcomes_at_hub(hub.url, follow=True):
+            self.scene.at_hub += 1
+            self._packet_bytes_max = max(self._packet_bytes_max, told.size_bytes)
+            self.scene.outcomes = [told, *self.scene.outcomes][:_KEPT_OUTCOMES]
+
+    async def _settle(self, socket_path: Path, hub: Hub) -> None:
+        """Wait until nothing is under way any more, at most 15 s."""
+        until = time.monotonic() + _SETTLE_S
+        while time.monotonic() < until:
+            status = self.scene.status = await _ask(socket_path, "/status")
+            due = sum(plugin["due"] for plugin in status["plugins"])
+            sent = status["outcomes"]["sent"]
+            waiting = status["messages"]["in_hand"] or due or status["outcomes"]["queued"]
+            if not waiting and self.scene.at_hub >= sent == await hub.count():
+                return
+            await asyncio.sleep(_LOOK_S)
+
+    def _report(self, at_hub: int) -> dict[str, Any]:
+        status = self.scene.status
+        messages = status["messages"]
+        return {
+            "published": self.scene.published.total(),
+            "received": messages["received"],
+            "stored_messages": messages["stored"],
+            "readings": status["readings"]["stored"],
+            "duplicates": messages["duplicates"],
+            "dead_letters": sum(messages["dead_letters"].values()),
+            "shed": messages["shed"],
+            "outcomes": status["outcomes"]["sent"],
+            "queued": status["outcomes"]["queued"],
+            "at_hub": at_hub,
+            "latency_ms": status["latency_ms"]["total"],
+            "packet_bytes_max": self._packet_bytes_max,
+        }
+
+
+def sums_problem(report: dict[str, Any]) -> str:
+    """Return what does not add up in a report; "" if all does."""
+    ended = ("stored_messages", "duplicates", "dead_letters", "shed")
+    if report["published"] != report["received"]:
+        return f"{report['published']} published, {report['received']} received"
+    if report["received"] != sum(report[key] for key in ended):
+        return f"{report['received']} received, {sum(report[key] for key in ended)} ended"
+    if report["outcomes"] != report["at_hub"] + report["queued"]:
+        return (
+            f"{report['outcomes']} outcomes, {report['at_hub']} at the hub, "
+            f"{report['queued']} queued"
+        )
+    if report["packet_bytes_max"] > 512:
+        return f"a packet of {report['packet_bytes_max']} bytes"
+    return ""
+
+
+def write_config(folder: Path, leaf_port: int) -> Path:
+    """Write the demo's ``gateway.toml`` and its quicker copy of machine-anomaly."""
+    state = folder / "state"
+    plugin = state / "plugins" / "machine-anomaly"
+    shutil.copytree(SHIPPED / "plugins" / "machine-anomaly", plugin)
+    manifest = plugin / "plugin.toml"
+    text = manifest.read_text(encoding="utf-8")
+    for shipped, quick in (
+        ("hop_s = 1.0", "hop_s = 0.1"),
+        ("step_s = 1.0", "step_s = 0.1"),
+        ("length_s = 30", "length_s = 3"),
+        ("learn_rows = 300", "learn_rows = 100"),
+        ("every_s = 60", "every_s = 1"),
+    ):
+        if shipped not in text:
+            raise DemoError(f"{manifest}: {shipped!r} is not there any more")
+        text = text.replace(shipped, quick)
+    manifest.write_text(text, encoding="utf-8")
+    tables = [
+        "[gateway]", 'name = "demo"', f"state_dir = {_quoted(state)}", 'log_level = "warning"',
+        "[mqtt]", "port = 0",
+        "[hub]", f'url = "nats://127.0.0.1:{leaf_port}"',
+        "[metrics]", "port = -1",
+    ]  # fmt: skip
+    for asset in assets():
+        tables += ["[[assets]]"] + [f"{key} = {_quoted(value)}" for key, value in asset.items()]
+    config = folder / "gateway.toml"
+    config.write_text("\n".join(tables) + "\n", encoding="utf-8")
+    return config
+
+
+@asynccontextmanager
+async def _gateway(folder: Path, config: Path) -> AsyncIterator[Path]:
+    """Run ``weir run`` as a process of its own; give the socket on which it answers."""
+    log = folder / "gateway.log"
+    with log.open("wb") as output:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "gateway.cli", "run", "-c", str(config),
+            stdout=output, stderr=output, start_new_session=True,
+            env={**os.environ, "ORT_DISABLE_TELEMETRY": "1"},
+        )  # fmt: skip
+    try:
+        socket_path = folder / "state" / "weir.sock"
+        until = time.monotonic() + _START_S
+        while True:
+            with suppress(GatewayError):
+                if (await _ask(socket_path, "/status"))["ready"]:
+                    break
+            if process.returncode is not None or time.monotonic() > until:
+                raise DemoError(f"the gateway did not start:\n{log.read_text()[-2000:]}")
+            await asyncio.sleep(0.1)
+        yield socket_path
+    finally:
+        if process.returncode is None:
+            process.terminate()
+            try:
+                await asyncio.wait_for(process.wait(), 10.0)
+            except TimeoutError:
+                process.kill()
+                await process.wait()
+
+
+async def _ask(socket_path: Path, what: str) -> Any:  # noqa: ANN401 - any JSON
+    return await asyncio.to_thread(ask, socket_path, what)
+
+
+def _quoted(value: object) -> str:
+    return orjson.dumps(value if isinstance(value, list) else str(value)).decode()

@@ -1,0 +1,182 @@
+"""Golden inputs: ``testcases/<case>/input.json`` and ``expected.json`` beside a plugin.
+
+They are the plugin's test when it is written and its health check while it runs. ``input.json``
+holds windows, ``expected.json`` a result for each (null: any will do)::
+
+    {"windows": [{"source": "pump-1", "end_s": 60.0,
+                  "values": {"temp": [20.5, null, 21.0]}, "units": {"temp": "°C"}}]}
+    {"tolerance": 0.001, "results": [{"label": "normal", "score": 0.12}]}
+
+A plugin with SQL features has ``"features": {"spread": 0.5}`` instead of ``values``. A plugin with
+state may have ``"state"``, base64.
+"""
+
+import base64
+import binascii
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from gateway.errors import PluginError
+from gateway.inference.hints import explain
+from gateway.inference.manifest import Manifest
+from gateway.model import Channel, Result, Windows
+
+CASES = "testcases"
+_NS = 1_000_000_000
+T = TypeVar("T", bound=BaseModel)
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class _Window(_Table):
+    source: str = "golden"
+    end_s: float = Field(allow_inf_nan=False)
+    values: dict[str, list[float | None]] = Field(default_factory=dict)
+    units: dict[str, str] = Field(default_factory=dict)
+    features: dict[str, float | None] = Field(default_factory=dict)
+    state: str | None = None
+
+    @field_validator("state")
+    @classmethod
+    def _is_base64(cls, value: str | None) -> str | None:
+        try:
+            base64.b64decode(value or "", validate=True)
+        except binascii.Error as exc:
+            raise ValueError(f"is not base64: {exc}") from exc
+        return value
+
+
+class _Input(_Table):
+    windows: list[_Window] = Field(min_length=1, max_length=10_000)
+
+
+class Expected(_Table):
+    """What a window's result must be; what is None is not looked at."""
+
+    label: str | None = None
+    score: float | None = None
+    suppress: bool | None = None
+
+
+class _Expectation(_Table):
+    tolerance: float = Field(0.001, ge=0)
+    results: list[Expected | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One golden input and what must come of it.
+
+    Attributes:
+        name: The folder's name.
+        windows, states: [B] what the plugin is given.
+        expected: [B], None where any result will do.
+        tolerance: Of the scores, absolute.
+    """
+
+    name: str
+    windows: Windows
+    states: list[bytes | None]
+    expected: list[Expected | None]
+    tolerance: float
+
+    def difference(self, results: list[Result]) -> str:
+        """Return in words how results differ from what is expected, or "" where they do not."""
+        for i, (want, got) in enumerate(zip(self.expected, results, strict=True)):
+            for field in ("label", "score", "suppress") if want else ():
+                wanted, given = getattr(want, field), getattr(got, field)
+                if wanted is None or wanted == given:
+                    continue
+                if field != "score" or not math.isclose(
+                    wanted, given, rel_tol=0, abs_tol=self.tolerance
+                ):
+                    return f"window {i}: {field} is {given!r}, expected {wanted!r}"
+        return ""
+
+
+def load_cases(manifest: Manifest) -> list[Case]:
+    """Read a plugin's test cases, in the order of their names.
+
+    Raises:
+        PluginError: A file is missing or does not fit the manifest.
+    """
+    root = manifest.folder / CASES
+    folders = sorted(p for p in root.glob("[!.]*") if p.is_dir()) if root.is_dir() else []
+    return [_load_case(folder, manifest) for folder in folders]
+
+
+def _load_case(folder: Path, manifest: Manifest) -> Case:
+    given = _read(folder / "input.json", _Input)
+    wanted = _read(folder / "expected.json", _Expectation)
+    if len(wanted.results) != len(given.windows):
+        reason = f"{len(wanted.results)} for {len(given.windows)} windows"
+        raise PluginError(str(folder / "expected.json"), "results", reason)
+    for result in filter(None, wanted.results):
+        if result.label is not None and result.label not in manifest.outcome.labels:
+            reason = f"label {result.label!r} is not among outcome.labels"
+            raise PluginError(str(folder / "expected.json"), "results", reason)
+    states = [None if w.state is None else base64.b64decode(w.state) for w in given.windows]
+    try:
+        windows = _windows(given.windows, manifest)
+    except ValueError as exc:
+        raise PluginError(str(folder / "input.json"), "windows", str(exc)) from exc
+    return Case(folder.name, windows, states, list(wanted.results), wanted.tolerance)
+
+
+def _read(file: Path, table: type[T]) -> T:
+    try:
+        return table.model_validate_json(file.read_bytes())
+    except OSError as exc:
+        raise PluginError(str(file), "", "not readable") from exc
+    except ValidationError as exc:
+        raise PluginError(str(file), *explain(table, exc)) from exc
+
+
+def _windows(given: list[_Window], manifest: Manifest) -> Windows:
+    spec = manifest.window_spec
+    end_ns = np.array([round(w.end_s * _NS) for w in given], np.int64)
+    shape = (spec.steps, spec.max_channels) if spec.steps else (0, 0)
+    values = np.full((len(given), *shape), np.nan, np.float32)
+    names = tuple(given[0].features)
+    features = np.full((len(given), len(names)), np.nan, np.float32)
+    for i, window in enumerate(given):
+        if bool(window.values) != bool(spec.steps) or bool(window.features) == bool(spec.steps):
+            kind = "values" if spec.steps else "features"
+            raise ValueError(f"window {i}: must have {kind}, as the manifest has it")
+        if tuple(window.features) != names:
+            raise ValueError(f"window {i}: features are not those of window 0")
+        if spec.steps:
+            values[i] = _tensor(window, spec.steps, spec.max_channels, i)
+        features[i] = [math.nan if v is None else v for v in window.features.values()]
+    return Windows(
+        sources=[w.source for w in given],
+        start_ns=end_ns - round(spec.length_s * _NS),
+        end_ns=end_ns,
+        channels=[
+            tuple(Channel(metric, w.units.get(metric)) for metric in w.values or w.units)
+            for w in given
+        ],
+        values=values,
+        features=features,
+        feature_names=names,
+        received_ns=end_ns,
+    )
+
+
+def _tensor(window: _Window, steps: int, max_channels: int, i: int) -> NDArray[np.float32]:
+    if len(window.values) > max_channels:
+        raise ValueError(f"window {i}: {len(window.values)} channels, max_channels {max_channels}")
+    tensor = np.full((steps, max_channels), np.nan, np.float32)
+    for channel, (metric, column) in enumerate(window.values.items()):
+        if len(column) != steps:
+            raise ValueError(f"window {i}: {metric} has {len(column)} values, window.steps {steps}")
+        tensor[:, channel] = [math.nan if v is None else v for v in column]
+    return tensor

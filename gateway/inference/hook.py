@@ -1,0 +1,62 @@
+"""A plugin's own Python: ``plugin.py`` with a class ``Plugin``."""
+
+import importlib.util
+import sys
+import traceback
+from types import ModuleType
+from typing import Protocol
+
+from gateway.errors import PluginError
+from gateway.inference.manifest import CODE, Manifest
+from gateway.inference.models import Model
+from gateway.model import Result, Windows
+
+
+class Hook(Protocol):
+    """What ``plugin.py`` brings: ``class Plugin`` with ``__init__(self, model, manifest)``."""
+
+    def evaluate(self, windows: Windows, states: list[bytes | None]) -> list[Result]:
+        """Return a result for each window. Each source stands once.
+
+        Args:
+            windows: B windows; the arrays are read-only.
+            states: [B] what the plugin gave back with each source's last window, or None.
+        """
+        ...
+
+
+def load_hook(model: Model | None, manifest: Manifest) -> Hook:
+    """Run ``plugin.py`` and make its ``Plugin``.
+
+    Raises:
+        PluginError: It does not run, has no ``Plugin``, or its ``__init__`` raises.
+    """
+    file = manifest.folder / CODE
+    sys.path.append(str(manifest.folder))  # last: a plugin's modules must not hide others
+    try:
+        module = _run(manifest)
+        plugin: Hook = module.Plugin(model, manifest)
+    except MemoryError:
+        raise
+    except (Exception, SystemExit) as exc:
+        traceback.print_exc()
+        raise PluginError(str(file), "", _told(exc, str(file))) from exc
+    if not callable(getattr(plugin, "evaluate", None)):
+        raise PluginError(str(file), "Plugin", "has no evaluate(self, windows, states)")
+    return plugin
+
+
+def _run(manifest: Manifest) -> ModuleType:
+    spec = importlib.util.spec_from_file_location("plugin", manifest.folder / CODE)
+    if spec is None or spec.loader is None:
+        raise ImportError(f"{CODE} cannot be imported")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["plugin"] = module  # dataclasses and pickling within the plugin look it up
+    spec.loader.exec_module(module)
+    return module
+
+
+def _told(exc: BaseException, file: str) -> str:
+    lines = [f.lineno for f in traceback.extract_tb(exc.__traceback__) if f.filename == file]
+    at = f" (line {lines[-1]})" if lines else ""
+    return f"raised {type(exc).__name__}: {exc}{at}"

@@ -1,0 +1,6 @@
+"""MQTT messages into `RawMessage`s: bounded, and acknowledged only when told."""
+
+from gateway.ingest.inbox import Inbox
+from gateway.ingest.mqtt import Broker, MqttSource, parse_broker
+
+__all__ = ["Broker", "Inbox", "MqttSource", "parse_broker"]

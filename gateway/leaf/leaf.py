@@ -1,0 +1,280 @@
+"""The gateway's own nats-server: started, watched, restarted, stopped."""
+
+import asyncio
+import logging
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import psutil
+
+from gateway.config import Settings
+from gateway.errors import LeafError
+from gateway.leaf import orphan, streams
+from gateway.leaf.edge import USERS, EdgePorts, leaf_dir, render_edge
+from gateway.leaf.handshake import shake_hands
+from gateway.leaf.passwords import keep_passwords
+from gateway.leaf.ports import Wanted, choose_ports
+from gateway.leaf.server import NatsServer
+
+log = logging.getLogger(__name__)
+
+_BACK_OFF_S = (0.1, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0)
+_RESTART_STOP_S = 1.0  # what hangs does not stop in order; killed, it loses nothing
+_WELL_S = 60.0  # a server that ran so long starts again with the shortest wait
+_MQTT_REMEDY = (
+    "set another one ([mqtt] port = 1884, or --port 1884), or use the broker that is there "
+    '([mqtt] broker = "mqtt://127.0.0.1:1883")'
+)
+_ANYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}  # noqa: S104 - to compare with
+
+
+class MqttAddress(NamedTuple):
+    """Where the gateway itself connects to the embedded broker."""
+
+    host: str
+    port: int
+    username: str
+    password: str
+
+
+@dataclass(frozen=True, slots=True)
+class LeafState:
+    """What `weir status` shows.
+
+    Attributes:
+        running: The process is there.
+        ready: It answered the last check.
+        restarts: Since the gateway started.
+        link: The link to the hub is up; None without a hub.
+        rss_bytes: Resident memory; 0 when it does not run.
+        uptime_s: Of the process.
+    """
+
+    running: bool
+    ready: bool
+    restarts: int
+    link: bool | None
+    rss_bytes: int
+    uptime_s: float
+
+
+class Leaf:
+    """The leaf of one gateway.
+
+    Args:
+        settings: The configuration.
+        check_every_s: Between two looks at ``/healthz``.
+        probe_every_s: Between two messages stored for trial; each costs the disk a sync.
+        patience: How many checks in a row may fail before the server is restarted. A slow disk
+            holds up a healthy server for seconds.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        check_every_s: float = 1.0,
+        probe_every_s: float = 15.0,
+        patience: int = 3,
+    ) -> None:
+        self._settings = settings
+        self._check_every_s = check_every_s
+        self._probe_every_s = probe_every_s
+        self._patience = patience
+        self._directory = leaf_dir(settings)
+        self._passwords: dict[str, str] = {}
+        self._ports: EdgePorts | None = None
+        self._server: NatsServer | None = None
+        self._started_at = 0.0
+        self._ready = False
+        self._link = False
+        self._restarts = 0
+
+    @property
+    def uplink_url(self) -> str:
+        """Return where the outbox and the forwarder connect (account UP). Holds a password."""
+        return self._url("up")
+
+    @property
+    def local_url(self) -> str:
+        """Return where NATS clients of this box reach the devices' account (user ``ingest``)."""
+        return self._url("ingest")
+
+    @property
+    def mqtt_address(self) -> MqttAddress | None:
+        """Return where ingest connects, or None when the devices have another broker."""
+        port = self._chosen.mqtt
+        if port is None:
+            return None
+        host = self._settings.mqtt.host
+        return MqttAddress(_ANYWHERE.get(host, host), port, "ingest", self._passwords["ingest"])
+
+    @property
+    def domain(self) -> str:
+        """Return the JetStream domain of this side."""
+        return self._settings.gateway.name
+
+    @property
+    def inbox_prefix(self) -> str:
+        """Return the prefix of reply subjects that a hub lets this gateway listen on."""
+        return f"_INBOX.{self._settings.gateway.name}"
+
+    @property
+    def restarts(self) -> int:
+        """Return how often the server was restarted since `start`."""
+        return self._restarts
+
+    async def start(self) -> None:
+        """Start the server and return once it takes outcomes and devices.
+
+        Raises:
+            ConfigError: The configuration cannot be rendered.
+            LeafError: A port is taken, another gateway uses the directory, or it does not start.
+        """
+        self._make_directory()
+        await orphan.reap(self._directory / "server.json")
+        self._choose()
+        await self._launch()
+
+    async def stop(self) -> None:
+        """Stop the server in order. May be called twice."""
+        self._ready = self._link = False
+        if self._server:
+            await self._server.stop()
+
+    async def watch(self) -> None:
+        """Watch the server and restart it, until cancelled; never gives up."""
+        attempt = 0
+        while True:
+            if self._server and self._server.pid:
+                reason = await self._until_unwell()
+                if time.monotonic() - self._started_at > _WELL_S:
+                    attempt = 0
+            else:
+                reason = "it is not running"
+            wait_s = _BACK_OFF_S[min(attempt, len(_BACK_OFF_S) - 1)]
+            log.warning("leaf: %s; restart in %.1f s", reason, wait_s)
+            await asyncio.sleep(wait_s)
+            attempt += 1
+            try:
+                await self.restart()
+            except LeafError as exc:
+                log.error("leaf: %s", exc)  # noqa: TRY400 - its text says all; it is tried again
+
+    async def restart(self) -> None:
+        """Restart the server on the same ports and store.
+
+        Raises:
+            LeafError: It does not start.
+        """
+        self._restarts += 1
+        self._ready = self._link = False
+        if self._server:
+            await self._server.stop(_RESTART_STOP_S)
+        await self._launch()
+
+    async def link_up(self) -> bool:
+        """Say whether the link to the hub is up now."""
+        self._link = self._server is not None and await self._server.monitor.links() > 0
+        return self._link
+
+    def state(self) -> LeafState:
+        """Return how the server is, as of the last check."""
+        pid = self._server.pid if self._server else None
+        rss_bytes = 0
+        with suppress(psutil.Error):
+            rss_bytes = psutil.Process(pid).memory_info().rss if pid else 0
+        return LeafState(
+            running=pid is not None,
+            ready=self._ready,
+            restarts=self._restarts,
+            link=self._link if self._settings.hub.url else None,
+            rss_bytes=rss_bytes,
+            uptime_s=time.monotonic() - self._started_at if pid else 0.0,
+        )
+
+    @property
+    def _chosen(self) -> EdgePorts:
+        if self._ports is None:
+            raise LeafError("the leaf was not started yet")
+        return self._ports
+
+    def _url(self, user: str) -> str:
+        return f"nats://{user}:{self._passwords[user]}@127.0.0.1:{self._chosen.client}"
+
+    def _make_directory(self) -> None:
+        try:
+            self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as exc:
+            raise LeafError(f"cannot make {self._directory}: {exc.strerror}") from exc
+
+    def _choose(self) -> None:
+        mqtt, leaf = self._settings.mqtt, self._settings.leaf
+        wanted = {
+            "client": Wanted(
+                "127.0.0.1", leaf.port, "set another [leaf] port, or 0 for a free one"
+            ),
+            "monitor": Wanted("127.0.0.1"),
+        }
+        if mqtt.broker == "embedded":
+            wanted["mqtt"] = Wanted(mqtt.host, mqtt.port, _MQTT_REMEDY)
+        ports = choose_ports(self._directory / "ports.json", wanted)
+        self._ports = EdgePorts(ports["client"], ports["monitor"], ports.get("mqtt"))
+        self._passwords = keep_passwords(self._directory / "passwords.json", USERS)
+
+    async def _launch(self) -> None:
+        config = render_edge(self._settings, self._chosen, self._passwords)
+        server = self._server = NatsServer(self._directory, self._chosen.monitor)
+        await server.start(config)
+        self._started_at = time.monotonic()
+        try:
+            await self._settle()
+        except BaseException:
+            await server.stop()
+            raise
+        self._ready = True
+
+    async def _settle(self) -> None:
+        """Have a message stored for trial, and the streams of MQTT made and bounded."""
+        await streams.probe(self.uplink_url)
+        address = self.mqtt_address
+        if address:
+            await shake_hands(*address)
+            await streams.cap_mqtt(self.local_url, self._settings.leaf.mqtt_store_bytes)
+
+    async def _until_unwell(self) -> str:
+        """Return why the server has to be restarted, as soon as it has to."""
+        server = self._server
+        if server is None:
+            return "it is not running"
+        dead = asyncio.ensure_future(server.ended())
+        hung = asyncio.ensure_future(self._until_stuck(server))
+        try:
+            await asyncio.wait({dead, hung}, return_when=asyncio.FIRST_COMPLETED)
+            return f"nats-server died ({dead.result()})" if dead.done() else hung.result()
+        finally:
+            for task in (dead, hung):
+                task.cancel()
+            await asyncio.gather(dead, hung, return_exceptions=True)
+
+    async def _until_stuck(self, server: NatsServer) -> str:
+        failed, probed_at = 0, time.monotonic()
+        while failed < self._patience:
+            await asyncio.sleep(self._check_every_s)
+            well = await server.monitor.healthy()
+            if well and (failed or time.monotonic() - probed_at >= self._probe_every_s):
+                well, probed_at = await self._stores(), time.monotonic()
+            failed = 0 if well else failed + 1
+            self._ready = well
+            self._link = well and await server.monitor.links() > 0
+        return f"nats-server failed {failed} checks in a row"
+
+    async def _stores(self) -> bool:
+        try:
+            await streams.probe(self.uplink_url)
+        except LeafError as exc:
+            log.warning("leaf: the trial message was not stored: %s", exc)
+            return False
+        return True

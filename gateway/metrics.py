@@ -1,0 +1,78 @@
+"""The gateway's numbers for Prometheus, taken from its state when they are asked for."""
+
+from collections.abc import Iterator
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from gateway.status import Running, is_ready, plugins
+
+
+class GatewayCollector(Collector):
+    """Counters and gauges of a running gateway; the histograms are `Latencies`' own."""
+
+    def __init__(self, running: Running) -> None:
+        self._running = running
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield every family with its samples."""
+        yield from self._ledger()
+        yield from self._outcomes()
+        yield from self._plugins()
+
+    def _ledger(self) -> Iterator[Metric]:
+        ledger = self._running.ledger
+        yield CounterMetricFamily("weir_messages_received", "Messages in", ledger.received)
+        ended = CounterMetricFamily("weir_messages", "Messages by how they ended", labels=["end"])
+        ended.add_metric(["stored"], ledger.stored_messages)
+        ended.add_metric(["duplicate"], ledger.duplicates)
+        ended.add_metric(["dead_letter"], ledger.dead_letters.total())
+        ended.add_metric(["shed"], ledger.shed.total())
+        yield ended
+        dead = CounterMetricFamily("weir_dead_letters", "Dead letters", labels=["reason"])
+        for reason, count in list(ledger.dead_letters.items()):
+            dead.add_metric([reason], count)
+        yield dead
+        shed = CounterMetricFamily("weir_shed", "Shed at QoS 0", labels=["topic"])
+        for topic, count in list(ledger.shed.items()):
+            shed.add_metric([topic], count)
+        yield shed
+        yield GaugeMetricFamily("weir_messages_in_hand", "Not yet ended", ledger.in_hand())
+        yield CounterMetricFamily("weir_readings", "Readings stored", ledger.readings)
+        yield CounterMetricFamily(
+            "weir_readings_duplicate", "Readings that were there", ledger.duplicate_readings
+        )
+
+    def _outcomes(self) -> Iterator[Metric]:
+        running, ledger = self._running, self._running.ledger
+        yield CounterMetricFamily("weir_outcomes", "Outcomes kept by the leaf", ledger.outcomes)
+        yield CounterMetricFamily(
+            "weir_outcomes_repeated", "Outcomes that it had", ledger.outcomes_repeated
+        )
+        yield GaugeMetricFamily("weir_queue_packets", "Waiting for the hub", running.queue.packets)
+        yield GaugeMetricFamily("weir_queue_bytes", "Their bytes", running.queue.size_bytes)
+        yield GaugeMetricFamily(
+            "weir_queue_oldest_seconds", "Age of the oldest", running.queue.oldest_age_s
+        )
+        hub = running.forwarder.state()
+        yield CounterMetricFamily("weir_forwarded", "Outcomes the hub stored", hub.forwarded)
+        yield GaugeMetricFamily("weir_hub_up", "The hub takes outcomes", float(hub.up))
+        leaf = running.leaf.state()
+        yield GaugeMetricFamily("weir_leaf_ready", "The leaf answers", float(leaf.ready))
+        yield CounterMetricFamily("weir_leaf_restarts", "Restarts of the leaf", leaf.restarts)
+        yield GaugeMetricFamily("weir_ready", "Devices are served", float(is_ready(running)))
+
+    def _plugins(self) -> Iterator[Metric]:
+        healthy = GaugeMetricFamily("weir_plugin_healthy", "Answers", labels=["plugin"])
+        restarts = CounterMetricFamily("weir_plugin_restarts", "Restarts", labels=["plugin"])
+        windows = CounterMetricFamily("weir_plugin_windows", "Evaluated", labels=["plugin"])
+        skipped = CounterMetricFamily("weir_plugin_skipped", "Not evaluated", labels=["plugin"])
+        rss = GaugeMetricFamily("weir_plugin_rss_bytes", "Memory", labels=["plugin"])
+        for plugin in plugins(self._running):
+            label = [plugin["name"]]
+            healthy.add_metric(label, float(plugin["healthy"]))
+            restarts.add_metric(label, plugin["restarts"])
+            windows.add_metric(label, plugin["windows"])
+            skipped.add_metric(label, plugin["skipped"])
+            rss.add_metric(label, plugin["rss_bytes"])
+        yield from (healthy, restarts, windows, skipped, rss)

@@ -1,0 +1,137 @@
+"""The connection to a NATS server, and its errors in our words."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any
+
+import nats.errors
+import nats.js.errors
+import orjson
+from nats.aio.client import Client
+
+from gateway.errors import TransientError
+
+log = logging.getLogger(__name__)
+
+CONNECT_S = 5.0
+_RECONNECT_WAIT_S = 0.2
+
+
+class LinkError(TransientError):
+    """A NATS server is away, does not answer, or refused.
+
+    Attributes:
+        err_code: JetStream's error code (``server/errors.json`` of nats-server); 0 without one.
+    """
+
+    code = "link"
+
+    def __init__(self, text: str, err_code: int = 0) -> None:
+        super().__init__(text)
+        self.err_code = err_code
+
+
+class NoListenerError(LinkError):
+    """Nobody listens on a subject: no stream has it, or there is no way to the server that does."""
+
+    code = "no_listener"
+
+
+@asynccontextmanager
+async def connection(url: str, gateway: str, name: str) -> AsyncIterator[Client]:
+    """Connect, and close at the end. The connection comes back by itself when it breaks.
+
+    Args:
+        url: ``nats://user:password@host:port``.
+        gateway: The gateway's name: answers come to ``_INBOX.<gateway>.``, the one place where a
+            hub lets this gateway listen; "" for the default.
+        name: What the server shows for this connection.
+
+    Raises:
+        LinkError: No connection within 5 s.
+    """
+    client = Client()
+    try:
+        with translated(f"connecting {name}"):
+            async with asyncio.timeout(CONNECT_S):
+                await client.connect(
+                    url,
+                    name=name,
+                    inbox_prefix=f"_INBOX.{gateway}" if gateway else "_INBOX",
+                    error_cb=_note,
+                    connect_timeout=2,
+                    reconnect_time_wait=_RECONNECT_WAIT_S,  # type: ignore[arg-type] # it may be fractions
+                    max_reconnect_attempts=-1,
+                    ping_interval=10,
+                    max_outstanding_pings=2,
+                    pending_size=0,  # while it is broken a publish fails at once
+                )
+        yield client
+    finally:
+        await client.close()
+
+
+@contextmanager
+def translated(doing: str) -> Iterator[None]:
+    """Turn the client's errors into `LinkError`, with what was being done."""
+    try:
+        yield
+    except (nats.errors.NoRespondersError, nats.js.errors.NoStreamResponseError) as exc:
+        raise NoListenerError(f"{doing}: nobody listens") from exc
+    except nats.js.errors.APIError as exc:
+        raise LinkError(f"{doing}: {exc.description}", exc.err_code or 0) from exc
+    except nats.errors.OutboundBufferLimitError as exc:
+        raise LinkError(f"{doing}: not connected") from exc
+    except (nats.errors.TimeoutError, TimeoutError) as exc:
+        raise LinkError(f"{doing}: no answer in time") from exc
+    except (nats.errors.Error, OSError) as exc:
+        raise LinkError(f"{doing}: {exc or type(exc).__name__}") from exc
+
+
+async def ask(
+    client: Client, subject: str, body: object = None, timeout_s: float = 2.0
+) -> dict[str, Any]:
+    """Send a request of JetStream's API and return its answer.
+
+    Raises:
+        LinkError: No answer, or a refusal, then with its ``err_code``.
+    """
+    with translated(subject):
+        message = await client.request(
+            subject, b"" if body is None else orjson.dumps(body), timeout=timeout_s
+        )
+        return answer(subject, message.data)
+
+
+def read(doing: str, data: bytes) -> dict[str, Any]:
+    """Read an answer of JetStream, a refusal too.
+
+    Raises:
+        LinkError: It is not an answer of JetStream at all.
+    """
+    try:
+        content = orjson.loads(data)
+    except orjson.JSONDecodeError as exc:
+        raise LinkError(f"{doing}: the answer is not JetStream's") from exc
+    if not isinstance(content, dict):
+        raise LinkError(f"{doing}: the answer is not JetStream's")
+    return content
+
+
+def answer(doing: str, data: bytes) -> dict[str, Any]:
+    """Read an answer of JetStream.
+
+    Raises:
+        LinkError: It is a refusal, or not an answer of JetStream at all.
+    """
+    content = read(doing, data)
+    if error := content.get("error"):
+        raise LinkError(f"{doing}: {error.get('description')}", int(error.get("err_code", 0)))
+    return content
+
+
+async def _note(exc: Exception) -> None:
+    """Log what the client reports in passing; whoever waits for an answer is told by itself."""
+    log.debug("nats: %s", exc or type(exc).__name__)

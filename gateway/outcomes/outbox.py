@@ -1,0 +1,214 @@
+"""The queue on the leaf: an outcome that is put here survives a power cut.
+
+``OUTQ`` is a work queue that refuses what is new when it is full and never drops what it has. The
+subject is ``outq.<lane>.<subject at the hub>``, so that no subject stands at both ends of the link.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import datetime
+from typing import Any, NamedTuple, Protocol
+
+from nats.aio.client import Client
+
+from gateway.errors import OutboxError
+from gateway.model import Packet
+from gateway.outcomes.lanes import Lanes
+from gateway.outcomes.link import LinkError, ask, connection
+from gateway.outcomes.publishing import MAX_BATCH, Letter, Publisher, Stored
+from gateway.topics import OUTQ_LATE, OUTQ_STREAM
+
+log = logging.getLogger(__name__)
+
+DUPLICATE_WINDOW_S = 120
+_STORE_FAILED = 10077  # above all "maximum bytes exceeded": the queue is full
+_NAME_IN_USE = 10058  # with another configuration
+_NOT_FOUND = 10037
+_FULL_RETRY_S = 2.0
+_NS = 1_000_000_000
+
+
+class PutResult(NamedTuple):
+    """A packet is in the queue, or was put there before and has perhaps left it since."""
+
+    id: str
+    duplicate: bool
+
+
+class Depth(NamedTuple):
+    """What waits for the hub.
+
+    Attributes:
+        packets: How many, in both lanes.
+        size_bytes: Their room in the store.
+        oldest_age_s: Age of the oldest; 0 without any.
+    """
+
+    packets: int
+    size_bytes: int
+    oldest_age_s: float
+
+
+class Outbox(Protocol):
+    """Where outcomes are handed over; from then on they are not lost."""
+
+    async def put(self, packets: Sequence[Packet]) -> list[PutResult]:
+        """Store packets; return one result for each, in their order.
+
+        Raises:
+            OutboxError: Not all are stored. Put the same ones again after ``retry_after_s``: those
+                that are stored already come back as duplicates.
+        """
+        ...
+
+    async def depth(self) -> Depth:
+        """Say what waits.
+
+        Raises:
+            OutboxError: The leaf is away.
+        """
+        ...
+
+
+class LeafOutbox:
+    """The outbox on the leaf; made by `leaf_outbox`.
+
+    Args:
+        client: A connection to the leaf.
+        lanes: Shared with the forwarder.
+        timeout_s: Longest wait for one acknowledgement.
+    """
+
+    def __init__(self, client: Client, lanes: Lanes, timeout_s: float) -> None:
+        self._client = client
+        self._lanes = lanes
+        self._publisher = Publisher(client, OUTQ_STREAM, timeout_s, near=True)
+        self._putting = asyncio.Lock()  # the choice of a lane must see every put before it
+        self._recount_needed = True
+
+    async def put(self, packets: Sequence[Packet]) -> list[PutResult]:
+        """See `Outbox.put`."""
+        results: list[PutResult] = []
+        async with self._putting:
+            try:
+                for begin in range(0, len(packets), MAX_BATCH):
+                    results += await self._put(packets[begin : begin + MAX_BATCH])
+            except LinkError as exc:
+                self._recount_needed = True  # what was not answered may be stored
+                full = exc.err_code == _STORE_FAILED
+                raise OutboxError(str(exc), _FULL_RETRY_S if full else 1.0) from exc
+        return results
+
+    async def depth(self) -> Depth:
+        """See `Outbox.depth`."""
+        try:
+            info = await ask(self._client, f"$JS.API.STREAM.INFO.{OUTQ_STREAM}")
+        except LinkError as exc:
+            raise OutboxError(str(exc)) from exc
+        state = info["state"]
+        age_s = 0.0
+        if state["messages"]:
+            age_s = max(0.0, time.time() - datetime.fromisoformat(state["first_ts"]).timestamp())
+        return Depth(int(state["messages"]), int(state["bytes"]), age_s)
+
+    async def _put(self, packets: Sequence[Packet]) -> list[PutResult]:
+        if self._recount_needed:
+            await self._recount()
+        lane = self._lanes.choose()
+        stored = await self._publisher.publish(
+            [Letter(p.id, p.source, f"{lane}.{p.subject}", p.payload, {}) for p in packets]
+        )
+        if lane == OUTQ_LATE:
+            self._count(stored)
+        return [
+            PutResult(packet.id, s.duplicate) for packet, s in zip(packets, stored, strict=True)
+        ]
+
+    def _count(self, stored: list[Stored]) -> None:
+        new = [s.sequence for s in stored if not s.duplicate]
+        if new:
+            self._lanes.put_late(len(new), max(new))
+
+    async def _recount(self) -> None:
+        late = f"{OUTQ_LATE}.>"
+        info = await ask(
+            self._client, f"$JS.API.STREAM.INFO.{OUTQ_STREAM}", {"subjects_filter": late}
+        )
+        waiting = sum((info["state"].get("subjects") or {}).values())
+        oldest = await sequence_of(self._client, {"seq": 1, "next_by_subj": late})
+        newest = await sequence_of(self._client, {"last_by_subj": late})
+        self._lanes.recounted(waiting, oldest, newest)
+        self._recount_needed = False
+
+
+@asynccontextmanager
+async def leaf_outbox(
+    url: str, gateway: str, lanes: Lanes, *, max_bytes: int, timeout_s: float = 5.0
+) -> AsyncIterator[LeafOutbox]:
+    """Connect to the leaf and see to it that the queue is there.
+
+    Args:
+        url: ``nats://user:password@host:port`` of the leaf's account ``UP``.
+        gateway: The gateway's name.
+        lanes: Shared with the forwarder.
+        max_bytes: Room for what waits; when it is full `LeafOutbox.put` refuses.
+        timeout_s: Longest wait for one acknowledgement.
+
+    Raises:
+        OutboxError: The leaf is away, or does not make the queue.
+    """
+    async with AsyncExitStack() as stack:
+        try:
+            client = await stack.enter_async_context(connection(url, gateway, "weir outbox"))
+            await ensure_queue(client, max_bytes)
+        except LinkError as exc:
+            raise OutboxError(str(exc)) from exc
+        yield LeafOutbox(client, lanes, timeout_s)
+
+
+async def ensure_queue(client: Client, max_bytes: int) -> None:
+    """Create the stream OUTQ, or bring an existing one to this configuration.
+
+    Raises:
+        LinkError: Refused, for one because the account has less room than ``max_bytes``.
+    """
+    config: dict[str, Any] = {
+        "name": OUTQ_STREAM,
+        "subjects": ["outq.>"],
+        "retention": "workqueue",
+        "discard": "new",
+        "max_bytes": max_bytes,
+        "storage": "file",
+        "num_replicas": 1,
+        "duplicate_window": DUPLICATE_WINDOW_S * _NS,
+        "allow_direct": True,
+        "allow_atomic": True,
+    }
+    try:
+        await ask(client, f"$JS.API.STREAM.CREATE.{OUTQ_STREAM}", config)
+    except LinkError as exc:
+        if exc.err_code != _NAME_IN_USE:
+            raise
+        await ask(client, f"$JS.API.STREAM.UPDATE.{OUTQ_STREAM}", config)
+
+
+async def sequence_of(client: Client, which: dict[str, Any]) -> int:
+    """Return the sequence of the message in OUTQ that is asked for, or 0 where there is none.
+
+    Args:
+        client: A connection to the leaf.
+        which: ``STREAM.MSG.GET``'s request: ``last_by_subj``, or ``next_by_subj`` with ``seq``.
+
+    Raises:
+        LinkError: The leaf is away.
+    """
+    try:
+        found = await ask(client, f"$JS.API.STREAM.MSG.GET.{OUTQ_STREAM}", which)
+    except LinkError as exc:
+        if exc.err_code == _NOT_FOUND:
+            return 0
+        raise
+    return int(found["message"]["seq"])

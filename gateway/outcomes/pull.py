@@ -1,0 +1,143 @@
+"""Messages of a consumer in order, without a gap, and without waiting for more than there are.
+
+nats-py's own ``fetch`` waits for the whole batch or its timeout when the first message came late,
+which would add to the latency of every packet. Here a request for some hundred messages stands at
+the server, and what is there is taken.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import orjson
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+
+from gateway.outcomes.link import LinkError, translated
+
+_HEARTBEAT_S = 1.0
+_SILENCE_S = 3.0
+_GATHER_S = 0.02  # for what the server says it is sending already
+_EXPIRES_S = 30.0
+_NS = 1_000_000_000
+
+
+class PullBrokenError(LinkError):
+    """A message is missing, repeated, or the server fell silent: begin anew."""
+
+    code = "pull_broken"
+
+
+class Pull:
+    """What a pull consumer delivers, checked for order; made by `pulling`.
+
+    Args:
+        client: The connection.
+        stream: The stream.
+        consumer: A consumer that has delivered nothing yet: its first message is number 1.
+        demand: How many messages may be under way or buffered here.
+    """
+
+    def __init__(self, client: Client, stream: str, consumer: str, demand: int) -> None:
+        self._client = client
+        self._next = f"$JS.API.CONSUMER.MSG.NEXT.{stream}.{consumer}"
+        self._inbox = client.new_inbox()
+        self._what = f"consumer {consumer} of {stream}"
+        self._demand = demand
+        self._asked = 0
+        self._expected = 1
+        self._buffer: deque[Msg] = deque()
+        self._heard = asyncio.Event()
+        self._broken = ""
+
+    @property
+    def inbox(self) -> str:
+        """Return the subject that messages are delivered to."""
+        return self._inbox
+
+    async def take(self, limit: int) -> list[Msg]:
+        """Wait for a message; return it and those that the server has besides, at most ``limit``.
+
+        Raises:
+            PullBrokenError: See there; what was taken before is in order and without a gap.
+        """
+        while not self._buffer:
+            await self._ask_for_more()
+            if self._broken:
+                raise PullBrokenError(f"{self._what}: {self._broken}")
+            if not await self._hears_within(_SILENCE_S):
+                raise PullBrokenError(f"{self._what}: silent for {_SILENCE_S:g} s")
+        while self._more_on_the_way(limit) and await self._hears_within(_GATHER_S):
+            pass
+        taken = [self._buffer.popleft() for _ in range(min(limit, len(self._buffer)))]
+        await self._ask_for_more()
+        return taken
+
+    def _more_on_the_way(self, limit: int) -> bool:
+        if len(self._buffer) >= limit or self._broken or self._asked <= 0:
+            return False
+        return self._buffer[-1].metadata.num_pending > 0
+
+    async def _hears_within(self, seconds: float) -> bool:
+        self._heard.clear()
+        try:
+            async with asyncio.timeout(seconds):
+                await self._heard.wait()
+        except TimeoutError:
+            return False
+        return True
+
+    async def receive(self, message: Msg) -> None:
+        """Take a delivered message or a status of the server (the subscription's callback)."""
+        status = (message.headers or {}).get("Status")
+        if status is None or message.reply.startswith("$JS.ACK."):
+            self._append(message)
+        elif status == "408":  # a request ran out
+            self._asked -= int((message.headers or {}).get("Nats-Pending-Messages", "0"))
+        elif status != "100":  # 100: a heartbeat
+            self._broken = (message.headers or {}).get("Description", f"status {status}")
+        self._heard.set()
+
+    def _append(self, message: Msg) -> None:
+        number = message.metadata.sequence.consumer
+        if self._broken:
+            return
+        if number != self._expected or message.metadata.num_delivered > 1:
+            self._broken = f"message {number} came instead of {self._expected}"
+            return
+        self._expected += 1
+        self._asked -= 1
+        self._buffer.append(message)
+
+    async def _ask_for_more(self) -> None:
+        room = self._demand - self._asked - len(self._buffer)
+        if room < self._demand // 2:
+            return
+        self._asked += room
+        request = {
+            "batch": room,
+            "expires": int(_EXPIRES_S * _NS),
+            "idle_heartbeat": int(_HEARTBEAT_S * _NS),
+        }
+        with translated(self._what):
+            await self._client.publish(self._next, orjson.dumps(request), reply=self._inbox)
+
+
+@asynccontextmanager
+async def pulling(
+    client: Client, stream: str, consumer: str, demand: int = 1000
+) -> AsyncIterator[Pull]:
+    """Subscribe for a consumer's messages, and unsubscribe at the end.
+
+    Raises:
+        LinkError: Not connected.
+    """
+    pull = Pull(client, stream, consumer, demand)
+    with translated(f"subscribing to {consumer}"):
+        subscription = await client.subscribe(pull.inbox, cb=pull.receive)
+    try:
+        yield pull
+    finally:
+        if not client.is_closed:
+            await subscription.unsubscribe()

@@ -1,0 +1,9 @@
+"""Firmware profiles: a raw message to the readings it holds.
+
+`Catalog` is the way in. Profiles are data (``profile.yaml``, see docs/profiles.md), compiled to
+closures when they are loaded.
+"""
+
+from gateway.profiles.catalog import Catalog, Claim, ProfileInfo
+
+__all__ = ["Catalog", "Claim", "ProfileInfo"]

@@ -1,0 +1,159 @@
+"""All firmware profiles, ready to decode."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from jmespath.exceptions import JMESPathError
+
+from gateway.errors import DecodeError, ProfileError, UnclaimedError
+from gateway.model import Decoded, RawMessage
+from gateway.profiles import files
+from gateway.profiles.claims import Claims
+from gateway.profiles.rules import CompiledRule, compile_rules
+from gateway.profiles.schema import ProfileFile
+from gateway.profiles.times import site_zone
+from gateway.topics import smallest_cover
+
+# What an expression can run into with a payload that is not what its author thought of.
+_MISFITS = (
+    JMESPathError, ArithmeticError, AttributeError, LookupError, RecursionError, TypeError,
+    ValueError,
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class ProfileInfo:
+    """What a list of profiles shows.
+
+    Attributes:
+        name: The folder's name.
+        title: The firmware's name.
+        priority: Lower ones are asked first.
+        rules: The topic patterns of each rule, in their order.
+        file: Where it was read.
+        docs: Where the firmware's maker says what it publishes.
+    """
+
+    name: str
+    title: str
+    priority: int
+    rules: tuple[tuple[str, ...], ...]
+    file: Path
+    docs: str
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """Which rule takes a topic.
+
+    Attributes:
+        profile: The profile's name.
+        rule: Which of its rules, from 1.
+        pattern: The pattern that matched.
+        captures: What it captured.
+    """
+
+    profile: str
+    rule: int
+    pattern: str
+    captures: Mapping[str, str]
+
+
+class Catalog:
+    """The profiles of some folders, compiled.
+
+    Attributes:
+        profiles: Those in use, in the order in which they are asked.
+        rejected: What is wrong with those that were set aside.
+        filters: MQTT topic filters that let through every topic that a rule takes, and no topic
+            twice.
+    """
+
+    def __init__(
+        self,
+        profiles: list[ProfileInfo],
+        rules: list[CompiledRule],
+        rejected: list[ProfileError],
+    ) -> None:
+        self.profiles = profiles
+        self.rejected = rejected
+        self.filters = _filters(rules)
+        self._claims = Claims(rules)
+
+    @classmethod
+    def load(cls, dirs: Sequence[Path], timezone: str) -> "Catalog":
+        """Read and compile all profiles.
+
+        Args:
+            dirs: Folders of profile folders; a later one's profile replaces an earlier one's of
+                the same name, unless it is bad. A missing folder is passed over.
+            timezone: IANA name of the zone of devices that tell local time.
+
+        Raises:
+            ConfigError: There is no such time zone.
+        """
+        zone = site_zone(timezone)
+        rejected: list[ProfileError] = []
+        good = [
+            (name, file, profile)
+            for name, candidates in files.find(dirs).items()
+            for file, profile in _last_good(candidates, rejected)
+        ]
+        good.sort(key=lambda item: (item[2].priority, item[0]))
+        infos = [_info(name, file, profile) for name, file, profile in good]
+        rules = [rule for name, _, profile in good for rule in compile_rules(name, profile, zone)]
+        return cls(infos, rules, rejected)
+
+    def decode(self, message: RawMessage) -> Decoded:
+        """Return what a message says.
+
+        Raises:
+            UnclaimedError: No rule takes its topic.
+            DecodeError: A rule does, and cannot decode it. Nothing else is ever raised.
+        """
+        profile = ""
+        try:
+            rule, _, captures, device = self._claims.of(message.topic)
+            if rule is None:
+                raise UnclaimedError(message.topic[:200])
+            profile = rule.profile
+            return rule.decode(message, captures, device)
+        except DecodeError as exc:
+            exc.profile = exc.profile or profile
+            raise
+        except _MISFITS as exc:
+            raise DecodeError("bad_shape", f"{type(exc).__name__}: {exc}"[:200], profile) from exc
+
+    def claim(self, topic: str) -> Claim | None:
+        """Return which rule takes a topic, None when none does.
+
+        Raises:
+            DecodeError: A rule does, and the topic cannot give its device a name.
+        """
+        rule, pattern, captures, _ = self._claims.of(topic)
+        return None if rule is None else Claim(rule.profile, rule.number, pattern, dict(captures))
+
+
+def _last_good(
+    candidates: list[Path], rejected: list[ProfileError]
+) -> list[tuple[Path, ProfileFile]]:
+    """Return the last of a profile's files that can be used; note what is wrong with later ones."""
+    for file in reversed(candidates):
+        found = files.read(file)
+        if isinstance(found, ProfileFile):
+            return [(file, found)]
+        rejected += found
+    return []
+
+
+def _info(name: str, file: Path, profile: ProfileFile) -> ProfileInfo:
+    rules = tuple(rule.topics for rule in profile.rules)
+    return ProfileInfo(name, profile.title, profile.priority, rules, file, profile.docs)
+
+
+def _filters(rules: list[CompiledRule]) -> list[str]:
+    found = [pattern.mqtt_filter for rule in rules for pattern in rule.patterns]
+    # A wildcard in front does not reach topics that begin with $ (MQTT 5.0, 4.7.2).
+    system = [f for f in found if f.startswith("$")]
+    return smallest_cover([f for f in found if f not in system]) + smallest_cover(system)

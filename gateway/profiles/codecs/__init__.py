@@ -1,0 +1,39 @@
+"""Payload codecs: what turns a message into the ``p`` that a profile's expressions see.
+
+A codec is a pydantic model of its options with a method ``build``. A new one is a module here, a
+member of `CodecOptions` and a line in `CODECS`.
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import BeforeValidator, Field
+
+from gateway.profiles.codecs.codec import Codec, Options
+from gateway.profiles.codecs.plain import NoneOptions, NumberOptions, TextOptions
+from gateway.profiles.codecs.structured import JsonOptions
+from gateway.profiles.codecs.waveform import RawOptions
+
+CODECS: dict[str, type[Options]] = {
+    "json": JsonOptions,
+    "none": NoneOptions,
+    "number": NumberOptions,
+    "raw": RawOptions,
+    "text": TextOptions,
+}
+"""By the name that a profile says."""
+
+
+def _spelled_out(value: object) -> object:
+    """Let ``codec: text`` stand for ``codec: {name: text}``."""
+    return {"name": value} if isinstance(value, str) else value
+
+
+_AnyOptions = JsonOptions | NoneOptions | NumberOptions | RawOptions | TextOptions
+_Short = Literal["json", "none", "number", "text"]
+
+CodecOptions = Annotated[
+    Annotated[_AnyOptions, Field(discriminator="name")],
+    BeforeValidator(_spelled_out, json_schema_input_type=_AnyOptions | _Short),
+]
+
+__all__ = ["CODECS", "Codec", "CodecOptions", "Options"]

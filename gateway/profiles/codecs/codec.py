@@ -1,0 +1,26 @@
+"""What every codec is."""
+
+from collections.abc import Callable
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from gateway.model import RawMessage
+
+Codec = Callable[[RawMessage], Any]
+"""Gives the payload as Python data, or raises DecodeError.
+
+It sees the whole message, for a codec with a memory (births before data) needs the topic too.
+"""
+
+MAX_PAYLOAD_BYTES = 1_000_000
+
+
+class Options(BaseModel):
+    """A codec's options, as a profile says them."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    def build(self) -> Codec:
+        """Return the codec that these options describe."""
+        raise NotImplementedError

@@ -1,0 +1,260 @@
+"""Test vectors: messages, where they were seen, and the readings that a profile must make of them.
+
+They lie beside a profile as ``vectors.yaml`` and are run through `Catalog.decode`.
+"""
+
+import base64
+import binascii
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from math import isclose
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import orjson
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from ruamel.yaml.error import YAMLError
+
+from gateway.errors import DecodeError, ProfileError, UnclaimedError
+from gateway.model import Decoded, RawMessage, Reading, Waveform
+from gateway.profiles.catalog import Catalog
+from gateway.profiles.files import load_yaml
+from gateway.profiles.times import reader, site_zone
+
+VECTORS_FILE = "vectors.yaml"
+_TIME_TOLERANCE_NS = 1_000
+_DEFAULT_RECEIVED = "2026-01-01T00:00:00Z"
+
+
+class Expected(BaseModel):
+    """A reading, or with ``fs`` a waveform, that must come out.
+
+    Attributes:
+        time: ISO 8601, ``local:...`` for the site's wall clock, or null for the time of arrival.
+        fs: Samples per second of a waveform.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    device: str
+    metric: str
+    value: Any
+    unit: str | None = None
+    time: str | int | float | None = Field(
+        default=None, validation_alias=AliasChoices("time", "ts")
+    )
+    fs: float | None = None
+
+
+class Vector(BaseModel):
+    """A message and what must become of it.
+
+    Attributes:
+        id: Its name.
+        firmware: Whose message it is.
+        encoding: Of ``payload``.
+        mode: ``exact``: these readings and no others; ``subset``: at least these.
+        received: When it came in, ISO 8601.
+        rejects: The reason for which it must be refused; ``unclaimed``: no rule may take it;
+            ``any``: a rule must take and refuse it, for whatever reason.
+        source: Where the payload was seen.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    id: str
+    topic: str
+    payload: str
+    encoding: Literal["utf8", "hex", "base64"] = "utf8"
+    mode: Literal["exact", "subset"] = "exact"
+    received: str = _DEFAULT_RECEIVED
+    retained: bool = False
+    expect: tuple[Expected, ...] = ()
+    rejects: str = ""
+    source: Annotated[str, Field(min_length=1)]
+    firmware: str = ""
+
+    def message(self) -> RawMessage:
+        """Return the message.
+
+        Raises:
+            ValueError: The payload is not what its encoding says, or the time cannot be read.
+        """
+        if self.encoding == "utf8":
+            payload = self.payload.encode()
+        else:
+            payload = _DECODERS[self.encoding](self.payload)
+        received_ns = reader("iso", None, UTC)(self.received, 0)
+        if received_ns is None:
+            raise ValueError(f"received: {self.received!r} is no ISO 8601 time")
+        return RawMessage(self.topic, payload, received_ns, retained=self.retained)
+
+
+_DECODERS = {"hex": binascii.unhexlify, "base64": base64.b64decode}
+
+
+@dataclass(frozen=True, slots=True)
+class VectorResult:
+    """What became of one vector.
+
+    Attributes:
+        id: The vector's name.
+        firmware: Whose message it is.
+        difference: What is not as expected, one line each; none: it passed.
+    """
+
+    id: str
+    firmware: str
+    difference: tuple[str, ...] = field(default=())
+
+    @property
+    def passed(self) -> bool:
+        """Say whether all is as expected."""
+        return not self.difference
+
+
+def read_vectors(file: Path) -> list[Vector]:
+    """Read the vectors of a profile (``vectors.yaml``) or of a table (``*.jsonl``).
+
+    Raises:
+        ProfileError: The file cannot be read, or a vector in it is malformed.
+    """
+    try:
+        text = file.read_text(encoding="utf-8")
+        if file.suffix == ".jsonl":
+            return [_from_table(orjson.loads(line)) for line in text.splitlines() if line.strip()]
+        vectors = TypeAdapter(list[Vector]).validate_python(load_yaml(text) or [])
+    except ValidationError as exc:
+        first = exc.errors()[0]
+        where = ".".join(str(key) for key in first["loc"])
+        raise ProfileError(str(file), where, first["msg"]) from exc
+    except (OSError, YAMLError, ValueError, KeyError) as exc:
+        raise ProfileError(str(file), "", f"cannot be read: {exc}") from exc
+    return [v.model_copy(update={"firmware": v.firmware or file.parent.name}) for v in vectors]
+
+
+def run_vectors(catalog: Catalog, vectors: Sequence[Vector], timezone: str) -> list[VectorResult]:
+    """Decode every vector, in order.
+
+    Args:
+        catalog: The profiles.
+        vectors: What to decode.
+        timezone: The zone that the catalog was loaded with, for ``local:`` times.
+    """
+    return [
+        VectorResult(v.id, v.firmware, tuple(_differences(catalog, v, timezone))) for v in vectors
+    ]
+
+
+def _from_table(row: dict[str, Any]) -> Vector:
+    return Vector(
+        id=row["id"],
+        firmware=row["firmware"],
+        topic=row["topic"],
+        payload=row["payload"],
+        encoding=row["payload_encoding"],
+        mode=row["expected_mode"],
+        retained=row["retained"],
+        expect=row["expected"],
+        rejects="any" if row["kind"] == "reject" else "",
+        source=row["source"],
+    )
+
+
+def _differences(catalog: Catalog, vector: Vector, timezone: str) -> list[str]:
+    try:
+        message = vector.message()
+    except ValueError as exc:
+        return [f"the vector itself: {exc}"]
+    try:
+        decoded = catalog.decode(message)
+    except UnclaimedError:
+        return [] if vector.rejects == "unclaimed" else ["no profile takes the topic"]
+    except DecodeError as exc:
+        return [] if vector.rejects in {exc.reason, "any"} else [f"refused by {exc.profile}: {exc}"]
+    if vector.rejects:
+        return [f"accepted by {decoded.profile}, should be refused: {vector.rejects}"]
+    return _compare(vector, decoded, message.received_ns, timezone)
+
+
+def _compare(vector: Vector, decoded: Decoded, received_ns: int, timezone: str) -> list[str]:
+    """Match each expected reading with one that came; a metric may come several times."""
+    left: list[Reading | Waveform] = [*decoded.readings, *decoded.waveforms]
+    differences: list[str] = []
+    for wanted in vector.expect:
+        same = [r for r in left if (r.device, r.metric) == (wanted.device, wanted.metric)]
+        if not same:
+            differences.append(f"missing: {wanted.device} {wanted.metric} = {wanted.value!r}")
+            continue
+        found = [(_unlike(wanted, reading, received_ns, timezone), reading) for reading in same]
+        unlike, best = min(found, key=lambda pair: len(pair[0]))
+        left.remove(best) if isinstance(best, Reading) else left.pop(_position(left, best))
+        differences += unlike
+    if vector.mode == "exact":
+        differences += [f"not expected: {r.device} {r.metric} = {_shown(r)}" for r in left]
+    return differences
+
+
+def _position(items: Sequence[object], item: object) -> int:
+    return next(i for i, other in enumerate(items) if other is item)
+
+
+def _unlike(
+    wanted: Expected, found: Reading | Waveform, received_ns: int, timezone: str
+) -> list[str]:
+    where = f"{wanted.device} {wanted.metric}"
+    lines: list[str] = []
+    if isinstance(found, Waveform):
+        if not _same_samples(wanted.value, found) or (
+            wanted.fs is not None and not isclose(wanted.fs, found.rate_hz)
+        ):
+            lines.append(f"{where}: {_shown(found)}, should be {wanted.value!r} at {wanted.fs} Hz")
+    elif not _same_value(wanted.value, found.value):
+        lines.append(f"{where}: {found.value!r}, should be {wanted.value!r}")
+    if found.unit != wanted.unit:
+        lines.append(f"{where}: unit {found.unit!r}, should be {wanted.unit!r}")
+    wanted_ns = _time_ns(wanted.time, received_ns, timezone)
+    if abs(found.time_ns - wanted_ns) > _TIME_TOLERANCE_NS:
+        shown = datetime.fromtimestamp(found.time_ns / 1e9, UTC).isoformat()
+        lines.append(f"{where}: time {shown}, should be {wanted.time or 'that of arrival'}")
+    return lines
+
+
+def _same_value(wanted: object, found: object) -> bool:
+    if isinstance(wanted, bool) or isinstance(found, bool):
+        return wanted is found
+    if isinstance(wanted, int) and isinstance(found, int):
+        return wanted == found
+    if isinstance(wanted, int | float) and isinstance(found, int | float):
+        return isclose(wanted, found, rel_tol=1e-9, abs_tol=1e-12)
+    return wanted == found
+
+
+def _same_samples(wanted: object, found: Waveform) -> bool:
+    return (
+        isinstance(wanted, list)
+        and len(wanted) == len(found.samples)
+        and all(
+            isclose(a, b, rel_tol=1e-6, abs_tol=1e-9)
+            for a, b in zip(wanted, found.samples, strict=True)
+        )
+    )
+
+
+def _shown(found: Reading | Waveform) -> str:
+    if isinstance(found, Waveform):
+        return (
+            f"{len(found.samples)} samples at {found.rate_hz} Hz, {found.samples[:4].tolist()}..."
+        )
+    return repr(found.value)
+
+
+def _time_ns(time: str | float | None, received_ns: int, timezone: str) -> int:
+    if time is None:
+        return received_ns
+    text = time.removeprefix("local:") if isinstance(time, str) else time
+    found = reader("auto", None, site_zone(timezone))(text, received_ns)
+    if found is None:
+        raise ValueError(f"the vector's time {time!r} cannot be read")
+    return found

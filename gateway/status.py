@@ -1,0 +1,171 @@
+"""How a running gateway is, as one document for people, programs and metrics."""
+
+import asyncio
+import time
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from gateway import __version__
+from gateway.config import Settings
+from gateway.features import FeatureService
+from gateway.ingest import Inbox, MqttSource
+from gateway.latency import STAGES, Latencies
+from gateway.leaf.leaf import Leaf
+from gateway.ledger import Ledger
+from gateway.outcomes.forwarder import Forwarder
+from gateway.outcomes.outbox import LeafOutbox
+from gateway.pipeline import Pipeline
+from gateway.profiles import Catalog
+from gateway.roster import Roster, is_well
+
+Document = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """The parts of a gateway at work.
+
+    Attributes:
+        ended: Set when a part has failed and the gateway must stop.
+    """
+
+    settings: Settings
+    ledger: Ledger
+    latencies: Latencies
+    inbox: Inbox
+    source: MqttSource
+    store: FeatureService
+    catalog: Catalog
+    pipeline: Pipeline
+    roster: Roster
+    leaf: Leaf
+    outbox: LeafOutbox
+    forwarder: Forwarder
+    queue: "QueueDepth"
+    started_at: float = field(default_factory=time.monotonic)
+    ended: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+@dataclass(slots=True)
+class QueueDepth:
+    """What waited for the hub when the leaf was last asked."""
+
+    packets: int = 0
+    size_bytes: int = 0
+    oldest_age_s: float = 0.0
+
+
+def status(running: Running) -> Document:
+    """Return the state of everything, JSON-ready."""
+    ledger, settings = running.ledger, running.settings
+    return {
+        "gateway": settings.gateway.name,
+        "version": __version__,
+        "uptime_s": round(time.monotonic() - running.started_at, 1),
+        "state_dir": str(settings.gateway.state_dir),
+        "ready": is_ready(running),
+        "messages": {
+            "received": ledger.received,
+            "stored": ledger.stored_messages,
+            "duplicates": ledger.duplicates,
+            "dead_letters": dict(ledger.dead_letters),
+            "shed": ledger.shed.total(),
+            "in_hand": ledger.in_hand(),
+        },
+        "readings": {
+            "stored": ledger.readings,
+            "duplicates": ledger.duplicate_readings,
+            "deleted_by_age": running.store.swept,
+        },
+        "outcomes": {
+            "sent": ledger.outcomes,
+            "repeated": ledger.outcomes_repeated,
+            "refused": ledger.outcomes_refused,
+            "queued": running.queue.packets,
+            "queued_bytes": running.queue.size_bytes,
+            "oldest_s": round(running.queue.oldest_age_s, 1),
+        },
+        "latency_ms": {stage: running.latencies.percentiles_ms(stage) for stage in STAGES},
+        "broker": {
+            "connected": running.source.connected,
+            "reason": running.source.reason,
+            "connections": running.source.connections,
+            "waiting": len(running.inbox),
+            **_address(running),
+        },
+        "leaf": asdict(running.leaf.state()),
+        "hub": {"url": settings.hub.url, **asdict(running.forwarder.state())},
+        "store": running.store.size(),
+        "devices": len(running.store.register.devices),
+        "profiles": {
+            "loaded": len(running.catalog.profiles),
+            "set_aside": [str(error) for error in running.catalog.rejected],
+        },
+        "plugins": plugins(running),
+        "plugins_set_aside": [str(error) for error in running.roster.set_aside],
+    }
+
+
+def is_ready(running: Running) -> bool:
+    """Say whether devices are served and outcomes are kept."""
+    return running.source.connected and running.leaf.state().ready
+
+
+def plugins(running: Running) -> list[Document]:
+    """Return each plugin with its health."""
+    found = []
+    for name, (manifest, health) in sorted(running.roster.healths().items()):
+        active = running.pipeline.plugins.get(name)
+        found.append(
+            {
+                "name": name,
+                "version": manifest.version,
+                "title": manifest.title,
+                "healthy": is_well(health),
+                **asdict(health),
+                "windows": active.evaluated if active else 0,
+                "skipped": active.skipped if active else 0,
+                "due": running.store.due(name),
+                "trouble": active.trouble if active else "",
+            }
+        )
+    return found
+
+
+def devices(running: Running) -> list[Document]:
+    """Return each device with its newest reading of each metric."""
+    register = running.store.register
+    latest: dict[str, list[Document]] = {}
+    for series in list(register.series):
+        last = running.store.last(series.number)
+        if last:
+            reading = {"metric": series.metric, "value": last[1], "unit": series.unit}
+            latest.setdefault(series.device, []).append({**reading, "time_ns": last[0]})
+    return [
+        {
+            "device": device.name,
+            "profile": device.profile,
+            "source": device.source,
+            "messages": device.messages,
+            "first_seen_ns": device.first_seen_ns,
+            "last_seen_ns": device.last_seen_ns,
+            "readings": sorted(latest.get(device.name, []), key=lambda r: -r["time_ns"]),
+        }
+        for device in sorted(register.devices.values(), key=lambda d: d.name)
+    ]
+
+
+def unclaimed(running: Running) -> list[Document]:
+    """Return the topics that no profile claims, the busiest first."""
+    topics = running.pipeline.unreadable.unclaimed.items()
+    return [
+        {"topic": topic, **asdict(seen)}
+        for topic, seen in sorted(topics, key=lambda item: -item[1].messages)
+    ]
+
+
+def _address(running: Running) -> Document:
+    embedded = running.leaf.mqtt_address
+    if embedded:
+        return {"url": f"mqtt://{embedded.host}:{embedded.port}", "embedded": True}
+    return {"url": running.settings.mqtt.broker, "embedded": False}

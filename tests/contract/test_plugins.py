@@ -1,0 +1,47 @@
+"""Every plugin: the shipped ones and the tests' own pass their own test in a real worker."""
+
+from pathlib import Path
+
+import pytest
+
+from gateway.config import SHIPPED
+from gateway.errors import PluginError
+from gateway.inference.manifest import load_manifest
+from gateway.inference.scaffold import check_plugin, new_plugin
+from tests.plugins.samples import PLUGINS
+
+WRONG = PLUGINS / "wrong-manifest"
+FOLDERS = sorted(
+    {m.parent for d in (SHIPPED / "plugins", PLUGINS) for m in d.glob("*/plugin.toml")}
+)
+
+
+@pytest.mark.parametrize("folder", [f for f in FOLDERS if f != WRONG], ids=lambda f: f.name)
+async def test_plugin_passes_its_own_test_when_run_in_a_worker(folder: Path) -> None:
+    report = await check_plugin(folder)
+    assert report.ok, (report.cases, report.log)
+
+
+@pytest.mark.parametrize("code", [False, True])
+async def test_scaffold_passes_its_own_test_when_it_is_new(tmp_path: Path, code: bool) -> None:
+    report = await check_plugin(new_plugin("fresh", tmp_path, code=code))
+    assert report.cases == {"jump": "", "steady": ""}
+
+
+async def test_report_tells_each_case_when_one_fails(tmp_path: Path) -> None:
+    folder = new_plugin("fresh", tmp_path)
+    file = folder / "testcases" / "jump" / "expected.json"
+    file.write_text(file.read_text(encoding="utf-8").replace("anomaly", "normal"), encoding="utf-8")
+    report = await check_plugin(folder)
+    assert not report.ok
+    assert report.cases == {
+        "jump": "window 0: label is 'anomaly', expected 'normal'",
+        "steady": "",
+    }
+
+
+def test_plugin_is_refused_with_the_key_when_its_manifest_is_wrong() -> None:
+    with pytest.raises(PluginError) as caught:
+        load_manifest(WRONG)
+    assert caught.value.field == "limits.memroy_mb"
+    assert caught.value.reason == "unknown key; did you mean 'memory_mb'?"

@@ -1,0 +1,19 @@
+"""Takes its own process down, as a fault in native code would."""
+
+import os
+
+from gateway.inference import Manifest, Model
+from gateway.model import Result, Windows
+
+
+class Plugin:
+    """Aborts on poison."""
+
+    def __init__(self, model: Model | None, manifest: Manifest) -> None:
+        self.name = manifest.name
+
+    def evaluate(self, windows: Windows, states: list[bytes | None]) -> list[Result]:
+        """Return the spread as the score."""
+        if "poison" in windows.sources:
+            os.abort()
+        return [Result("normal", row[0]) for row in windows.features.tolist()]
