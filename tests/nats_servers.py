@@ -103,6 +103,10 @@ class Site:
     async def start_hub(self, *, atomic: bool = True, subject: str = "outcomes.>") -> None:
         """Start the hub and make its stream OUTCOMES."""
         self.hub.start()
+        await self.make_stream(atomic=atomic, subject=subject)
+
+    async def make_stream(self, *, atomic: bool = True, subject: str = "outcomes.>") -> None:
+        """Make the stream OUTCOMES at a hub that is up; one that is there stays."""
         async with connection(self.hub_url, "", "test") as client:
             config = {
                 "name": "OUTCOMES",
@@ -161,7 +165,7 @@ def packets(count: int, sources: int = 5, first: int = 0) -> list[Packet]:
 
 async def at_hub(url: str) -> list[tuple[str, str, int]]:
     """Return (id, source, number) of every message in the hub's stream, in its order."""
-    found = []
+    found: list[tuple[str, str, int]] = []
     async with connection(url, "", "test") as client:
         state = (await ask(client, "$JS.API.STREAM.INFO.OUTCOMES", None, 5.0))["state"]
         pull = await client.jetstream().pull_subscribe("outcomes.>", stream="OUTCOMES")

@@ -144,10 +144,12 @@ class WorkerProcess:
         """End the process, and what it started, at once; the first reason is kept."""
         self._reason = self._reason or reason
         if self._process.returncode is None:
-            try:
-                os.killpg(self._process.pid, signal.SIGKILL)
-            except ProcessLookupError:
-                return
+            self._sweep()
+
+    def _sweep(self) -> None:
+        """Kill the process and all that it started: it leads a group of its own."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
 
     async def close(self) -> None:
         """Let the process end: close its socket, and kill it if it does not go."""
@@ -182,7 +184,8 @@ class WorkerProcess:
     async def _until_ended(self) -> None:
         printed = asyncio.create_task(self._keep_log())
         await self._process.wait()
-        with contextlib.suppress(TimeoutError):  # what it started may still hold its output
+        self._sweep()
+        with contextlib.suppress(TimeoutError):  # what left its group may still hold its output
             await asyncio.wait_for(printed, 0.5)
         self.ended.set()
 

@@ -85,7 +85,10 @@ class Hub:
         directory = self._options.directory.absolute()
         _make(directory)
         await orphan.reap(directory / "server.json")
-        self._choose(directory)
+        try:
+            self._choose(directory)
+        except OSError as exc:
+            raise LeafError(f"cannot write into {directory}: {exc.strerror}") from exc
         config = render_tryout(
             directory,
             self._options.host,

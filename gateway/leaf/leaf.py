@@ -20,7 +20,7 @@ from gateway.leaf.server import NatsServer
 
 log = logging.getLogger(__name__)
 
-_BACK_OFF_S = (0.1, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0)
+_BACK_OFF_S = (0.1, 1.0, 2.0, 5.0, 10.0, 20.0)
 _RESTART_STOP_S = 1.0  # what hangs does not stop in order; killed, it loses nothing
 _WELL_S = 60.0  # a server that ran so long starts again with the shortest wait
 _MQTT_REMEDY = (
@@ -135,7 +135,10 @@ class Leaf:
         """
         self._make_directory()
         await orphan.reap(self._directory / "server.json")
-        self._choose()
+        try:
+            self._choose()
+        except OSError as exc:
+            raise LeafError(f"cannot write into {self._directory}: {exc.strerror}") from exc
         await self._launch()
 
     async def stop(self) -> None:

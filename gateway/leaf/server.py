@@ -62,9 +62,12 @@ class NatsServer:
         """
         binary = find_binary()
         file = self._directory / "nats.conf"
-        write_private(file, config)
-        await _validate(binary, file)
-        self._process = await self._spawn(binary, file)
+        try:
+            _write_changed(file, config)
+            await _validate(binary, file)
+            self._process = await self._spawn(binary, file)
+        except OSError as exc:  # a full disk, for one: tried again like any other failure
+            raise LeafError(f"nats-server cannot be started: {exc}") from exc
         try:
             await self._ready(self._process)
         except BaseException:
@@ -116,7 +119,12 @@ class NatsServer:
                 stderr=stderr,
                 start_new_session=True,  # Ctrl-C is for the gateway, which stops it in order
             )
-        orphan.record(self._directory / "server.json", process.pid)
+        try:
+            orphan.record(self._directory / "server.json", process.pid)
+        except OSError:
+            process.kill()
+            await process.wait()
+            raise
         return process
 
     async def _ready(self, process: asyncio.subprocess.Process) -> None:
@@ -130,6 +138,13 @@ class NatsServer:
             raise LeafError(
                 f"nats-server is not ready after {_START_S:.0f} s: {self.last_words()}"
             ) from exc
+
+
+def _write_changed(file: Path, config: str) -> None:
+    with suppress(OSError):
+        if file.read_text(encoding="utf-8") == config:
+            return  # so that a restart asks nothing of a full disk
+    write_private(file, config)
 
 
 async def _validate(binary: Path, file: Path) -> None:

@@ -17,7 +17,7 @@ Text is never cut within a character. Sizes are those of the JSON, escapes inclu
 import base64
 import hashlib
 import math
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import orjson
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -50,7 +50,7 @@ class PacketContent(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, populate_by_name=True)
 
-    version: Literal[1] = Field(alias="v")
+    version: int = Field(alias="v", ge=VERSION, le=VERSION)
     id: str = Field(pattern=r"^[a-z2-7]{26}$")
     gateway: str = Field(alias="gw")
     source: str = Field(alias="src")

@@ -79,7 +79,7 @@ def _parse(text: str) -> Node:
     except JMESPathError as exc:
         raise ValueError(f"not a JMESPath expression: {exc}".replace("\n", " ")) from exc
     _check(tree)
-    unknown = _roots(tree) - NAMES
+    unknown = _roots(tree) - NAMES - {"@"}
     if unknown:
         raise ValueError(f"unknown name {min(unknown)!r}; an expression begins with t, p or x")
     return tree
@@ -90,8 +90,13 @@ def _check(node: Node) -> None:
         problem = arity_error(node["value"], len(node["children"]))
         if problem:
             raise ValueError(problem)
-    for child in node["children"]:
+    for child in _children(node):
         _check(child)
+
+
+def _children(node: Node) -> list[Node]:
+    """Return the nodes below; the bounds of a slice and of an index are plain numbers."""
+    return [child for child in node["children"] if isinstance(child, dict)]
 
 
 def _roots(node: Node) -> set[str]:
@@ -101,7 +106,9 @@ def _roots(node: Node) -> set[str]:
         return {node["value"]}
     if kind == "current":
         return {"@"}
-    children = node["children"]
+    if kind == "expref":
+        return set()  # its names are those of an element
+    children = _children(node)
     if kind in _INWARD:  # what follows the first child is looked up within it
         return _roots(children[0])
     return set().union(*(_roots(child) for child in children))

@@ -1,5 +1,8 @@
 """Every plugin: the shipped ones and the tests' own pass their own test in a real worker."""
 
+import hashlib
+import json
+import re
 from pathlib import Path
 
 import pytest
@@ -8,7 +11,7 @@ from gateway.config import SHIPPED
 from gateway.errors import PluginError
 from gateway.inference.manifest import load_manifest
 from gateway.inference.scaffold import check_plugin, new_plugin
-from tests.plugins.samples import PLUGINS
+from tests.plugins.samples import PLUGINS, dense_model
 
 WRONG = PLUGINS / "wrong-manifest"
 FOLDERS = sorted(
@@ -45,3 +48,36 @@ def test_plugin_is_refused_with_the_key_when_its_manifest_is_wrong() -> None:
         load_manifest(WRONG)
     assert caught.value.field == "limits.memroy_mb"
     assert caught.value.reason == "unknown key; did you mean 'memory_mb'?"
+
+
+def documented(language: str) -> list[str]:
+    text = (SHIPPED / "docs" / "plugins.md").read_text(encoding="utf-8")
+    return re.findall(rf"^```{language}\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+
+
+@pytest.mark.parametrize("runtime", ["openvino", "onnxruntime"])
+@pytest.mark.parametrize("code", [False, True])
+async def test_documented_plugin_runs_when_its_model_is_there(
+    tmp_path: Path, runtime: str, code: bool
+) -> None:
+    (text,) = documented("toml")
+    folder = tmp_path / "pump-wear"
+    folder.mkdir()
+    model = dense_model(60, 3)
+    (folder / "model.onnx").write_bytes(model)
+    text = text.replace("0" * 64, hashlib.sha256(model).hexdigest())
+    text = text.replace('"openvino"', f'"{runtime}"', 1)
+    (folder / "plugin.toml").write_text(text, encoding="utf-8")
+    if code:
+        (folder / "plugin.py").write_text(documented("python")[0], encoding="utf-8")
+    case = folder / "testcases" / "still"
+    case.mkdir(parents=True)
+    values = {"temp": [0.0] * 60, "vib": [None] * 60}
+    (case / "input.json").write_text(json.dumps({"windows": [{"end_s": 60, "values": values}]}))
+    label = {"score": None} if code else {"label": "normal", "score": 0.0}
+    (case / "expected.json").write_text(json.dumps({"results": [label]}))
+    report = await check_plugin(folder)
+    if code:  # the sample hands NaN to the model as it is
+        assert "score nan is not finite" in report.cases["still"]
+    else:
+        assert report.ok, report

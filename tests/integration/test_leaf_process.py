@@ -1,6 +1,7 @@
 """The server's process: killed, hung, orphaned, in the way of another."""
 
 import asyncio
+import errno
 import json
 import os
 import signal
@@ -150,6 +151,22 @@ async def test_watch_goes_on_trying_when_the_server_cannot_start(
             os.kill(server_pid(leaf), signal.SIGKILL)
             await eventually(lambda: leaf.restarts == 2)
             assert not leaf.state().running
+        await eventually(lambda: leaf.state().ready)
+
+
+async def test_watch_goes_on_trying_when_the_disk_is_full(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with running(Leaf(settings(tmp_path)), watched=True) as leaf:
+
+        def full(*_: object) -> None:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        with monkeypatch.context() as patched:
+            patched.setattr("gateway.leaf.orphan.record", full)
+            os.kill(server_pid(leaf), signal.SIGKILL)
+            await eventually(lambda: leaf.restarts == 2)
+            assert not leaf.state().ready
         await eventually(lambda: leaf.state().ready)
 
 

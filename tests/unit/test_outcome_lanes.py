@@ -52,6 +52,11 @@ def test_recount_takes_over_what_the_leaf_says() -> None:
     assert lanes.choose() == OUTQ_LIVE
 
 
+def _late_may_go(queues: dict[str, list[int]]) -> bool:
+    live, late = queues[OUTQ_LIVE], queues[OUTQ_LATE]
+    return bool(late) and (not live or live[0] > late[0])
+
+
 @given(st.lists(st.sampled_from(["put", "send_live", "send_late", "up", "down"]), max_size=200),
        st.integers(0, 5))  # fmt: skip
 def test_hub_gets_packets_in_order_unless_the_backlog_was_long(
@@ -78,10 +83,9 @@ def test_hub_gets_packets_in_order_unless_the_backlog_was_long(
             lanes.hub_up = step == "up"
         elif step == "send_live" and queues[OUTQ_LIVE]:
             hub.append(queues[OUTQ_LIVE].pop(0))
-        elif step == "send_late" and queues[OUTQ_LATE]:
-            if not queues[OUTQ_LIVE] or queues[OUTQ_LIVE][0] > queues[OUTQ_LATE][0]:
-                hub.append(queues[OUTQ_LATE].pop(0))
-                lanes.forwarded_late([hub[-1]])
+        elif step == "send_late" and _late_may_go(queues):
+            hub.append(queues[OUTQ_LATE].pop(0))
+            lanes.forwarded_late([hub[-1]])
         assert lanes.waiting == len(queues[OUTQ_LATE])
     in_order = [n for n in hub if n not in overtook]
     assert in_order == sorted(in_order)

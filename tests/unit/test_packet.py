@@ -124,7 +124,7 @@ def test_number_is_left_out_when_it_is_not_finite(bad: float) -> None:
     "wrong", [{"score": float("nan")}, {"score": float("-inf")}, {"confidence": 1.01},
               {"confidence": float("nan")}],
 )  # fmt: skip
-def test_outcome_is_refused_when_score_or_confidence_say_nothing(wrong: dict[str, float]) -> None:
+def test_outcome_is_refused_when_score_or_confidence_say_nothing(wrong: dict[str, Any]) -> None:
     with pytest.raises(PacketError, match="machine-anomaly"):
         encode(_with(**wrong))
 
