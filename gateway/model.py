@@ -98,9 +98,9 @@ class Decoded(NamedTuple):
 class WindowSpec:
     """Which windows a plugin wants.
 
-    A window ends on a multiple of ``hop_s`` in the devices' own time and is due as soon as a
-    reading at or after that end is stored, so which windows there are depends on the readings
-    alone, not on when they came or how they were batched.
+    A window ends at a reading's own time; the next one ends at the first reading that lies about
+    ``hop_s`` later. Which windows there are depends on the readings and their order alone, not on
+    how they were batched.
 
     Attributes:
         metrics: Globs (fnmatch) of the metrics wanted.
@@ -109,7 +109,7 @@ class WindowSpec:
         max_channels: Of more, the first in the order of their names are taken.
         length_s: How far a window reaches back from its end, in seconds.
         rows: At most this many newest values of each channel (0: all in ``length_s``).
-        hop_s: Distance of two windows' ends.
+        hop_s: Least distance of two windows' ends; a reading may be a tenth of it early.
         steps: With ``step_s``: the window as a tensor, resampled (the last value at or before
             each step; NaN before the first). 0: no tensor.
         step_s: Distance of two steps.

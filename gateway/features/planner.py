@@ -1,8 +1,8 @@
 """Which windows are due: a function of the readings alone.
 
-A reading at time t belongs to the window that ends at ``ceil(t / hop) * hop`` (and to later ones
-that reach back to it). A window with such a reading is due once its source has a reading at or
-after its end. So how messages were batched, or that the gateway was away, changes nothing.
+A window ends at a reading's own time. The next one of the same source ends at the first reading,
+in the order of arrival, that lies a hop later. So how messages were batched, or that the gateway
+was away, changes nothing; and what a reading says is judged at once, not at the next full second.
 """
 
 from collections import deque
@@ -10,11 +10,13 @@ from fnmatch import fnmatchcase
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from gateway.features.columns import Batch
 from gateway.features.series import Register, Series
 from gateway.model import WindowSpec
+
+_SLACK = 0.1
+"""Share of a hop that a reading may be early: a device that reports once a hop is never punctual."""
 
 
 class Due(NamedTuple):
@@ -36,24 +38,23 @@ def wants(spec: WindowSpec, series: Series) -> bool:
 
 
 class Planner:
-    """The windows of one plugin: those waiting for their end to pass, and those due.
+    """The windows of one plugin that are due.
 
     Args:
         spec: Which windows the plugin wants.
         register: The series; looked at anew when it has grown.
+        floor_ns: Readings up to here make no window due, unless `done` says otherwise.
     """
 
-    def __init__(self, spec: WindowSpec, register: Register) -> None:
+    def __init__(self, spec: WindowSpec, register: Register, floor_ns: int = 0) -> None:
         self.spec = spec
         self._register = register
-        self._hop_ns = int(spec.hop_s * 1e9)
+        self._hop_ns = int(spec.hop_s * 1e9 * (1 - _SLACK))
+        self._floor_ns = floor_ns
         self._seen = 0
         self._wanted = np.zeros(0, dtype=np.bool_)
         self._channels: dict[int, list[Series]] = {}
-        self._done_ns: dict[int, int] = {}
-        self._newest_ns: dict[int, int] = {}
-        self._waiting: dict[int, list[int]] = {}
-        self.floor_ns = 0  # sources without a mark of their own count from here
+        self._next_ns: dict[int, int] = {}
         self.due: deque[Due] = deque()
 
     def channels(self, source: int) -> list[Series]:
@@ -61,47 +62,27 @@ class Planner:
         return self._channels.get(source, [])[: self.spec.max_channels]
 
     def done(self, source: int, end_ns: int) -> None:
-        """Set how far a source has been evaluated: nothing up to there becomes due again."""
-        self._done_ns[source] = max(end_ns, self._done_ns.get(source, end_ns))
+        """Set how far a source has been evaluated."""
+        self._next_ns[source] = end_ns + self._hop_ns
 
     def note(self, batch: Batch) -> None:
-        """Take in rows that the store has committed; `due` grows by what they complete."""
+        """Take in rows that the store has committed, in the order of arrival."""
         self._look_for_series()
         if not len(batch.series):
             return
         wanted = self._wanted[batch.series]
         if not wanted.any():
             return
-        source = self._register.sources_of(batch.series[wanted]).astype(np.int64)
-        time_ns, received_ns = batch.time_ns[wanted], batch.received_ns[wanted]
-        end_ns = -(-time_ns // self._hop_ns) * self._hop_ns
-        for each in np.unique(source):
-            mine = source == each
-            self._note_source(int(each), time_ns[mine], end_ns[mine], received_ns[mine])
-
-    def _note_source(
-        self,
-        source: int,
-        time_ns: NDArray[np.int64],
-        end_ns: NDArray[np.int64],
-        received_ns: NDArray[np.int64],
-    ) -> None:
-        if len(self._channels.get(source, ())) < self.spec.min_channels:
-            return
-        done_ns = self._done_ns.get(source, self.floor_ns)
-        waiting = self._waiting.setdefault(source, [])
-        fresh = [end for end in np.unique(end_ns).tolist() if end > done_ns]
-        if fresh and fresh != waiting:
-            waiting[:] = sorted({*waiting, *fresh})
-        newest_ns = max(int(time_ns.max()), self._newest_ns.get(source, -1))
-        self._newest_ns[source] = newest_ns
-        passed = sum(1 for end in waiting if end <= newest_ns)
-        for end in waiting[:passed]:
-            at = int(np.argmax(time_ns >= end))  # the first row that passes the end, or row 0
-            self.due.append(Due(source, end, int(received_ns[at])))
-        if passed:
-            self._done_ns[source] = waiting[passed - 1]
-            del waiting[:passed]
+        sources = self._register.source_of[batch.series[wanted]].tolist()
+        times_ns = batch.time_ns[wanted].tolist()
+        received_ns = batch.received_ns[wanted]
+        next_ns, floor_ns = self._next_ns, self._floor_ns
+        for i, (source, time_ns) in enumerate(zip(sources, times_ns, strict=True)):
+            if time_ns < next_ns.get(source, floor_ns + 1):
+                continue
+            if len(self._channels[source]) >= self.spec.min_channels:
+                next_ns[source] = time_ns + self._hop_ns
+                self.due.append(Due(source, time_ns, int(received_ns[i])))
 
     def _look_for_series(self) -> None:
         """Sort the series that are new since the last look among the sources' channels."""

@@ -78,7 +78,10 @@ def recent(connection: duckdb.DuckDBPyConnection, rows: Recent) -> None:
 def after(
     connection: duckdb.DuckDBPyConnection, register: Register, done: dict[str, Mark]
 ) -> Batch:
-    """Return the rows after the marks of a plugin; sources without one count from mark ``""``."""
+    """Return the rows after the marks of a plugin, in the order in which they came.
+
+    Sources without a mark count from mark ``""``.
+    """
     floor_ns = done[""].end_ns if "" in done else np.iinfo(np.int64).max
     by_source = np.full(len(register.sources), floor_ns, dtype=np.int64)
     for number, source in enumerate(register.sources):
@@ -88,11 +91,11 @@ def after(
         return _batch({"t": np.empty(0), "series": np.empty(0), "value": np.empty(0)})
     found = connection.execute(
         "SELECT epoch_us(time) AS t, series, value FROM reading"
-        " WHERE time > make_timestamp(?) ORDER BY time",
+        " WHERE time > make_timestamp(?) ORDER BY rowid",
         [int(by_source.min()) // 1000],
     ).fetchnumpy()
     batch = _batch(found)
-    sources = register.sources_of(batch.series)
+    sources = register.source_of[batch.series]
     return batch.only(batch.time_ns > by_source[sources])
 
 

@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from gateway.model import Decoded
 
@@ -106,7 +105,3 @@ class Register:
         device.last_seen_ns = received_ns
         device.messages += 1
         self.touched.add(decoded.device)
-
-    def sources_of(self, numbers: NDArray[np.int32]) -> NDArray[np.int32]:
-        """Return the sources' numbers of series' numbers."""
-        return self.source_of[numbers]

@@ -94,14 +94,14 @@ class FeatureService:
         await self._on_thread(self._add_plugin, name, spec)
 
     def _add_plugin(self, name: str, spec: WindowSpec) -> None:
-        planner = Planner(spec, self._store.register)
         marks = self._store.marks.get(name)
         if marks is None:
             # New here: what was stored before it came is not its to judge.
             newest_ns = self._store.newest_ns()
             self._store.write_marks({name: {"": Mark(newest_ns)}}, [])
             marks = self._store.marks[name]
-        planner.floor_ns = marks[""].end_ns if "" in marks else 0
+        floor_ns = marks[""].end_ns if "" in marks else 0
+        planner = Planner(spec, self._store.register, floor_ns)
         for number, source in enumerate(self._store.register.sources):
             if source in marks:
                 planner.done(number, marks[source].end_ns)

@@ -7,19 +7,18 @@ import signal
 import socket
 import sys
 from collections import deque
-from typing import Any, Self
+from typing import IO, Any, Self
 
 import psutil
 
 from gateway.errors import PluginError, WorkerError
 from gateway.inference.link import Link
 from gateway.inference.manifest import Manifest
+from gateway.inference.printed import Printed
 from gateway.inference.wire import FrameError, frame, pack_windows, unpack_results
 from gateway.inference.worker import EXIT_MEMORY
 from gateway.model import Result, Windows
 
-LOG_LINES = 50
-LOG_LINE_CHARS = 500
 STOP_S = 2.0  # for a worker to end once its socket is closed
 _PRIVATE = ("WEIR_", "CREDENTIALS_DIRECTORY", "NOTIFY_SOCKET", "LISTEN_", "WATCHDOG_")
 
@@ -37,15 +36,14 @@ class WorkerProcess:
         ended: Set once the process is gone; then ``why`` tells the reason.
     """
 
-    def __init__(
-        self, manifest: Manifest, process: asyncio.subprocess.Process, log: deque[str]
-    ) -> None:
+    def __init__(self, manifest: Manifest, process: asyncio.subprocess.Process) -> None:
         self.ended = asyncio.Event()
         self._limits = manifest.limits
         self._process = process
-        self._log = log
         self._link = Link()
         self._transport: asyncio.WriteTransport | None = None
+        self._printed: Printed | None = None
+        self._output: asyncio.ReadTransport | None = None
         self._calls = 0
         self._reason = ""
         self._watch = asyncio.create_task(self._until_ended())
@@ -63,32 +61,40 @@ class WorkerProcess:
             WorkerError: The process ended, or was not ready within ``limits.start_s``.
         """
         ours, theirs = socket.socketpair()
-        with theirs:
-            try:
+        output, input_ = os.pipe()
+        reading = os.fdopen(output, "rb", buffering=0)
+        try:
+            with theirs, os.fdopen(input_, "wb", buffering=0) as printing:
                 process = await asyncio.create_subprocess_exec(
                     *_command(manifest, theirs.fileno()),
                     stdin=asyncio.subprocess.DEVNULL,
-                    stdout=asyncio.subprocess.PIPE,
+                    stdout=printing,
                     stderr=asyncio.subprocess.STDOUT,
                     pass_fds=(theirs.fileno(),),
                     start_new_session=True,  # the terminal's Ctrl-C is for the gateway
                     env=_environment(manifest),
                 )
-            except BaseException as exc:
-                ours.close()
-                if isinstance(exc, OSError):
-                    raise WorkerError(f"could not start a process: {exc}") from exc
-                raise
-        worker = cls(manifest, process, log)
+        except BaseException as exc:
+            ours.close()
+            reading.close()
+            if isinstance(exc, OSError):
+                raise WorkerError(f"could not start a process: {exc}") from exc
+            raise
+        worker = cls(manifest, process)
         try:
-            await worker._connect(ours)
+            await worker._connect(ours, reading, log)
         except BaseException:
             await worker.close()
+            if worker._output is None:  # cancelled before a transport owned it
+                reading.close()
+            if worker._transport is None:
+                ours.close()
             raise
         return worker
 
-    async def _connect(self, ours: socket.socket) -> None:
+    async def _connect(self, ours: socket.socket, reading: IO[bytes], log: deque[str]) -> None:
         loop = asyncio.get_running_loop()
+        self._output, self._printed = await loop.connect_read_pipe(lambda: Printed(log), reading)
         ready = self._link.expect(0)
         ours.setblocking(False)
         self._transport, _ = await loop.create_unix_connection(lambda: self._link, sock=ours)
@@ -182,22 +188,13 @@ class WorkerProcess:
             self.kill("closed its socket")
 
     async def _until_ended(self) -> None:
-        printed = asyncio.create_task(self._keep_log())
         await self._process.wait()
         self._sweep()
-        with contextlib.suppress(TimeoutError):  # what left its group may still hold its output
-            await asyncio.wait_for(printed, 0.5)
+        if self._printed is not None and self._output is not None:
+            with contextlib.suppress(TimeoutError):  # what left its group may still hold the pipe
+                await asyncio.wait_for(self._printed.closed.wait(), 0.5)
+            self._output.close()
         self.ended.set()
-
-    async def _keep_log(self) -> None:
-        stream = self._process.stdout
-        rest = ""
-        while stream is not None and (piece := await stream.read(1 << 16)):
-            *lines, rest = (rest + piece.decode("utf-8", "replace")).split("\n")
-            self._log.extend(line[:LOG_LINE_CHARS] for line in lines[-LOG_LINES:] if line.strip())
-            rest = rest[:LOG_LINE_CHARS]
-        if rest.strip():
-            self._log.append(rest)
 
 
 def _command(manifest: Manifest, descriptor: int) -> list[str]:

@@ -12,7 +12,8 @@ from gateway.errors import PluginError, WorkerError
 from gateway.inference.golden import Case, load_cases
 from gateway.inference.manifest import Manifest
 from gateway.inference.port import Health, PoisonedError, State
-from gateway.inference.process import LOG_LINES, RaisedError, WorkerProcess
+from gateway.inference.printed import LOG_LINES
+from gateway.inference.process import RaisedError, WorkerProcess
 from gateway.model import Result, Windows
 
 log = logging.getLogger(__name__)

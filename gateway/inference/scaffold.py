@@ -8,7 +8,8 @@ from pathlib import Path
 from gateway.errors import PluginError
 from gateway.inference.golden import CASES, load_cases
 from gateway.inference.manifest import CODE, MANIFEST, load_manifest
-from gateway.inference.process import LOG_LINES, RaisedError, WorkerProcess
+from gateway.inference.printed import LOG_LINES
+from gateway.inference.process import RaisedError, WorkerProcess
 from gateway.topics import token
 
 _MANIFEST = """\

@@ -143,6 +143,7 @@ class NatsServer:
 def _write_changed(file: Path, config: str) -> None:
     with suppress(OSError):
         if file.read_text(encoding="utf-8") == config:
+            file.chmod(0o600)
             return  # so that a restart asks nothing of a full disk
     write_private(file, config)
 

@@ -244,9 +244,10 @@ def _equal(left: object, right: object) -> bool:
 
 def _ordered(compare: Callable[[Any, Any], bool]) -> Callable[[Any, Any], bool | None]:
     def ordered(left: object, right: object) -> bool | None:
-        if type(left) in {int, float} and type(right) in {int, float}:
+        kinds = {type(left), type(right)}
+        if kinds <= {int, float} or kinds == {str}:
             return compare(left, right)
-        return None  # JMESPath orders numbers only
+        return None
 
     return ordered
 

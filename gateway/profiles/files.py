@@ -43,7 +43,7 @@ def read(file: Path) -> ProfileFile | list[ProfileError]:
     except MarkedYAMLError as exc:
         line = exc.problem_mark.line + 1 if exc.problem_mark else 1
         return [ProfileError(f"{file}:{line}", "", f"not YAML: {exc.problem}")]
-    except (YAMLError, ValueError) as exc:  # ruamel lets int() of an endless number fail
+    except (YAMLError, ValueError, RecursionError) as exc:  # numbers, nesting without end
         return [ProfileError(str(file), "", f"not YAML: {exc}")]
     try:
         return ProfileFile.model_validate(data)

@@ -108,6 +108,7 @@ def test_runner_tells_differences_when_a_vector_is_wrong() -> None:
     assert "should be 25" in with_first(value=25)[0]
     assert "unit '°C'" in with_first(unit="K")[0]
     assert "that of arrival" in with_first(time=None)[0]
+    assert "the vector itself" in with_first(time="soon")[0]
     assert "missing: other" in with_first(device="other")[0]
     assert "not expected" in differences(expect=(first,))[0]
     assert differences(expect=(first,), mode="subset") == ()
@@ -133,7 +134,7 @@ def check(topic: str, payload: bytes) -> None:
         assert reading.device
         assert 0 < len(reading.metric) <= 256
         assert type(reading.value) in {int, float, bool, str}
-        assert type(reading.value) is str or math.isfinite(reading.value)
+        assert isinstance(reading.value, str) or math.isfinite(reading.value)
         assert not isinstance(reading.value, str) or 0 < len(reading.value) <= 1024
         assert 946_684_800 * 10**9 <= reading.time_ns <= NOW_NS + 86_400 * 10**9
     for waveform in found.waveforms:
@@ -142,8 +143,14 @@ def check(topic: str, payload: bytes) -> None:
 
 
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.floats() | st.text(max_size=20),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**63), 2**64 - 1)
+    | st.floats()
+    | st.text(max_size=20),
+    lambda inner: (
+        st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4)
+    ),
     max_leaves=12,
 )
 KEYS = ["Time", "Epoch", "StatusSNS", "ZbReceived", "LwReceived", "Payload", "Id", "params", "ts",
@@ -200,9 +207,11 @@ NASTY = {
     "megabyte": b'"' + b"x" * 1_100_000 + b'"',
     "duplicate_keys": b'{"a":1,"a":{"b":2}}',
 }
-ODD_TOPICS = ["", "/", "//", "///SENSOR", "tele//SENSOR", "tele/\u0000/SENSOR", "sensors/", "sensors//",
-              "sensors/a//b", "sensors/\ud800", "sensors/" + "x" * 300, "zigbee2mqtt/", "+/#", "$SYS/x",
-              "zigbee2mqtt/\n", "a/sensor//state", "/sensor/x/state", "tele/\u2028/LWT"]  # fmt: skip
+ODD_TOPICS = [
+    "", "/", "//", "///SENSOR", "tele//SENSOR", "tele/\u0000/SENSOR", "sensors/", "sensors//",
+    "sensors/a//b", "sensors/\ud800", "sensors/" + "x" * 300, "zigbee2mqtt/", "+/#", "$SYS/x",
+    "zigbee2mqtt/\n", "a/sensor//state", "/sensor/x/state", "tele/\u2028/LWT",
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("name", NASTY)

@@ -9,8 +9,6 @@ from gateway.features.planner import Planner
 from gateway.features.series import Register
 from gateway.model import WindowSpec
 
-SECOND = 1_000_000_000
-
 
 def batch_of(rows: list[tuple[int, int]]) -> Batch:
     """Rows of (series, time in ms)."""
@@ -35,18 +33,21 @@ def planner_of(spec: WindowSpec, *series: tuple[str, str]) -> Planner:
     return Planner(spec, register)
 
 
-def test_window_is_due_when_a_reading_reaches_its_end() -> None:
-    planner = planner_of(WindowSpec(hop_s=1.0), ("pump", "power"))
-    planner.note(batch_of([(0, 1500)]))
-    assert not planner.due
-    planner.note(batch_of([(0, 2000)]))
-    assert [(d.source, d.end_ns) for d in planner.due] == [(0, 2 * SECOND)]
+def ends(planner: Planner) -> list[int]:
+    return [d.end_ns // 1_000_000 for d in planner.due]
 
 
-def test_window_without_a_reading_is_not_due_when_a_device_was_silent() -> None:
+def test_window_ends_at_a_reading_when_it_lies_a_hop_after_the_last() -> None:
     planner = planner_of(WindowSpec(hop_s=1.0), ("pump", "power"))
-    planner.note(batch_of([(0, 500), (0, 9200), (0, 10_100)]))
-    assert [d.end_ns // SECOND for d in planner.due] == [1, 10]
+    planner.note(batch_of([(0, 1500), (0, 1700), (0, 2499), (0, 2600), (0, 3700)]))
+    assert ends(planner) == [1500, 2499, 3700]
+
+
+def test_every_report_is_judged_when_a_device_reports_about_once_a_hop() -> None:
+    planner = planner_of(WindowSpec(hop_s=1.0), ("pump", "power"))
+    times = [1000, 1960, 3010, 3990, 5000]
+    planner.note(batch_of([(0, t) for t in times]))
+    assert ends(planner) == times
 
 
 def test_window_is_not_due_again_when_a_late_reading_comes() -> None:
@@ -55,6 +56,17 @@ def test_window_is_not_due_again_when_a_late_reading_comes() -> None:
     planner.due.clear()
     planner.note(batch_of([(0, 700), (0, 1600)]))
     assert not planner.due
+
+
+def test_windows_go_on_from_the_mark_when_the_rows_after_it_are_seen_again() -> None:
+    rows = [(0, t) for t in (400, 1300, 1250, 2300, 2900, 3500, 3300, 4600)]
+    whole = planner_of(WindowSpec(hop_s=1.0), ("pump", "power"))
+    whole.note(batch_of(rows))
+    for mark_ms in ends(whole):
+        resumed = planner_of(WindowSpec(hop_s=1.0), ("pump", "power"))
+        resumed.done(0, mark_ms * 1_000_000)
+        resumed.note(batch_of([row for row in rows if row[1] > mark_ms]))
+        assert ends(resumed) == [e for e in ends(whole) if e > mark_ms]
 
 
 def test_source_is_left_alone_when_it_has_too_few_channels() -> None:

@@ -34,7 +34,9 @@ def write(folder: Path, name: str, text: str) -> Path:
 
 
 def rule(folder: Path, emit: str, more: str = "") -> Catalog:
-    text = f'title: T\nrules:\n  - topic: "x/{{d}}"\n    device: "${{t.d}}"\n    emit: {emit}\n{more}'
+    text = (
+        f'title: T\nrules:\n  - topic: "x/{{d}}"\n    device: "${{t.d}}"\n    emit: {emit}\n{more}'
+    )
     write(folder, "t", text)
     catalog = Catalog.load([folder], "UTC")
     assert catalog.rejected == []
@@ -139,11 +141,20 @@ def test_first_rule_counts_and_excluded_topics_go_on_when_rules_overlap(tmp_path
     assert claim.rule == 1
 
 
+def test_profile_is_set_aside_when_it_is_nested_without_end(tmp_path: Path) -> None:
+    write(tmp_path, "a", "title: " + "[" * 50_000)
+    write(tmp_path, "b", "title: &x [*x]")
+    catalog = Catalog.load([tmp_path], "UTC")
+    assert {Path(e.file.split(":")[0]).parent.name for e in catalog.rejected} == {"a", "b"}
+
+
 def test_words_stay_texts_when_yaml_1_1_would_make_them_booleans() -> None:
     assert load_yaml("[ON, off, yes, no, true]") == ["ON", "off", "yes", "no", True]
 
 
-@pytest.mark.parametrize("file", sorted(SHIPPED.glob("*/profile.yaml")), ids=lambda f: f.parent.name)
+@pytest.mark.parametrize(
+    "file", sorted(SHIPPED.glob("*/profile.yaml")), ids=lambda f: f.parent.name
+)
 def test_shipped_profile_fits_the_published_schema(file: Path) -> None:
     data = orjson.loads(orjson.dumps(load_yaml(file.read_text()), option=orjson.OPT_NON_STR_KEYS))
     jsonschema.Draft202012Validator(orjson.loads(json_schema())).validate(data)
@@ -196,7 +207,8 @@ def test_readings_are_told_with_all_fields_when_flattened(tmp_path: Path) -> Non
         ('[{metric: m, value: "=p.v", where: "p.v>`2`"}]', {"v": 2}, {}),
         ('[{metric: m, value: "=mul(p.v, p.v)"}]', {"v": 2**63}, {"m": float(2**126)}),
         ('[{metric: m, value: "=mul(p.v, p.v)"}]', {"v": 1e200}, {}),
-        ('[{each: "=p", emit: [{each: "=x.l", as: y, emit: [{metric: "${x.n}.${y.n}", value: "=y.v"}]}]}]',
+        ('[{each: "=p", emit: [{each: "=x.l", as: y,'
+         ' emit: [{metric: "${x.n}.${y.n}", value: "=y.v"}]}]}]',
          [{"n": "a", "l": [{"n": 1, "v": 5}, {"n": 2, "v": 6}]}], {"a.1": 5, "a.2": 6}),
         ('[{each: "=p.none", emit: []}]', {}, {}),
         ('[{online: "=p.up"}]', {"up": 1}, {"$online": True}),

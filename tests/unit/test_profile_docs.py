@@ -69,7 +69,10 @@ def keys() -> set[str]:
     models += [*CODECS.values(), Header, Vector, Expected]
     found = {field.alias or name for m in models for name, field in m.model_fields.items()}
     own = {name for name in vars(Functions) if name.startswith("_func_")}
-    return (found | {name.removeprefix("_func_") for name in own} | set(CODECS)) - {"firmware", "name"}
+    return (found | {name.removeprefix("_func_") for name in own} | set(CODECS)) - {
+        "firmware",
+        "name",
+    }
 
 
 @pytest.mark.parametrize("key", sorted(keys()))

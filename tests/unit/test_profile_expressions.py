@@ -39,6 +39,8 @@ def outcome(call: Any) -> tuple[str, object]:  # noqa: ANN401 - anything to call
         return "error", None
     except ValueError:
         return "error", None
+    except TypeError:  # jmespath orders a text and a number so; the specification says null
+        return "value", None
 
 
 @pytest.mark.parametrize("text", EXPRESSIONS)
@@ -101,7 +103,7 @@ def test_field_is_literal_when_it_holds_no_expression() -> None:
     [("${t.d}", True), ("plain", True), ("=join('/', [t.a, t.b])", True), ("=t.d || p.id", False),
      ("${t.d}-${p.x}", False), ("=@", False), ("=t.list[*].p", True)],
 )  # fmt: skip
-def test_field_follows_from_the_topic_when_it_looks_nowhere_else(text: str, expected: bool) -> None:  # noqa: FBT001
+def test_field_follows_from_the_topic_when_it_looks_nowhere_else(text: str, expected: bool) -> None:
     assert topic_only(text) is expected
 
 

@@ -1,5 +1,6 @@
 """What every codec is."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any
 
@@ -16,11 +17,11 @@ It sees the whole message, for a codec with a memory (births before data) needs 
 MAX_PAYLOAD_BYTES = 1_000_000
 
 
-class Options(BaseModel):
+class Options(BaseModel, ABC):
     """A codec's options, as a profile says them."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    @abstractmethod
     def build(self) -> Codec:
         """Return the codec that these options describe."""
-        raise NotImplementedError

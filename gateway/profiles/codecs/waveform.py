@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any, Literal
 
 import numpy as np
-from pydantic import Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from gateway.errors import DecodeError
 from gateway.model import RawMessage
@@ -14,13 +14,15 @@ from gateway.profiles.codecs.codec import MAX_PAYLOAD_BYTES, Codec, Options
 Axes = Callable[[dict[str, Any]], int]
 
 
-class Header(Options):
+class Header(BaseModel):
     """The fields in front of the samples.
 
     Attributes:
         fmt: As in Python's ``struct``, with the byte order first (``<IIHBB``).
         names: A name for each field; expressions see them as ``p.h.<name>``.
     """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     fmt: str = Field(max_length=64)
     names: list[str] = Field(max_length=32)

@@ -1,0 +1,141 @@
+"""A gateway and a hub as a user would start them, for measurements and system tests."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import orjson
+import psutil
+
+from gateway.client import ask
+from gateway.errors import GatewayError
+
+_START_S = 30.0
+_WEIR = [sys.executable, "-m", "gateway.cli"]
+
+
+@dataclass(slots=True)
+class Stand:
+    """What is running.
+
+    Attributes:
+        folder: Everything lies below it.
+        broker: Host and port for devices.
+        hub_url: For NATS clients.
+        processes: By name; started as a user would start them.
+    """
+
+    folder: Path
+    hub_url: str = ""
+    leaf_url: str = ""
+    processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+
+    @property
+    def state_dir(self) -> Path:
+        """Return the gateway's state directory."""
+        return self.folder / "state"
+
+    def ask(self, what: str, body: str | None = None) -> Any:
+        """Ask the gateway; see `gateway.client.ask`."""
+        return ask(self.state_dir / "weir.sock", what, body)
+
+    def broker(self) -> tuple[str, int]:
+        """Return where devices connect."""
+        host, _, port = self.ask("/status")["broker"]["url"].partition("://")[2].partition(":")
+        return host, int(port)
+
+    def start_hub(self, *options: str) -> None:
+        """Start `weir hub`, on the same ports if it was started before."""
+        process = subprocess.Popen(
+            [*_WEIR, "hub", "--dir", str(self.folder / "hub"), "--client-port", "0",
+             "--leaf-port", "0", "--mqtt-port", "0", "--json", *options],
+            stdout=subprocess.PIPE, start_new_session=True,
+        )  # fmt: skip
+        self.processes["hub"] = process
+        assert process.stdout is not None
+        said = orjson.loads(process.stdout.readline())
+        self.hub_url, self.leaf_url = said["url"], said["leaf_url"]
+
+    def write_config(self, text: str) -> Path:
+        """Write ``gateway.toml``; ``{leaf_url}`` and ``{state_dir}`` in it are filled in."""
+        config = self.folder / "gateway.toml"
+        filled = text.replace("{leaf_url}", self.leaf_url)
+        config.write_text(filled.replace("{state_dir}", str(self.state_dir)))
+        return config
+
+    def start_gateway(self, *, wait: bool = True) -> None:
+        """Start `weir run` with the configuration written."""
+        with (self.folder / "gateway.log").open("ab") as log:
+            self.processes["gateway"] = subprocess.Popen(
+                [*_WEIR, "run", "-c", str(self.folder / "gateway.toml")],
+                stdout=log, stderr=log, start_new_session=True,
+                env={**os.environ, "ORT_DISABLE_TELEMETRY": "1"},
+            )  # fmt: skip
+        if wait:
+            self.await_ready()
+
+    def await_ready(self) -> None:
+        """Wait until the gateway is ready for devices."""
+        until = time.monotonic() + _START_S
+        while time.monotonic() < until:
+            if self.processes["gateway"].poll() is not None:
+                break
+            with contextlib.suppress(GatewayError):
+                if self.ask("/status")["ready"]:
+                    return
+            time.sleep(0.05)
+        log = (self.folder / "gateway.log").read_text(errors="replace")
+        raise RuntimeError(f"the gateway is not ready:\n{log[-3000:]}")
+
+    def stop(self, name: str, number: int = signal.SIGTERM, limit_s: float = 12.0) -> int:
+        """Send a signal and wait for the end; return the exit code."""
+        process = self.processes.pop(name)
+        if process.poll() is None:
+            process.send_signal(number)
+        try:
+            return process.wait(limit_s)
+        finally:
+            if process.poll() is None:
+                process.kill()
+            if process.stdout:
+                process.stdout.close()
+
+    def tree(self) -> dict[str, psutil.Process]:
+        """Return the processes at work by a readable name."""
+        found: dict[str, psutil.Process] = {}
+        for name, process in self.processes.items():
+            if process.poll() is not None:
+                continue
+            found[name] = parent = psutil.Process(process.pid)
+            for child in parent.children(recursive=True):
+                with contextlib.suppress(psutil.Error):
+                    found[_name(name, child)] = child
+        return found
+
+
+def _name(parent: str, child: psutil.Process) -> str:
+    line = child.cmdline()
+    if "gateway.inference.worker" in line:
+        return "worker"
+    if any("nats-server" in part for part in line):
+        return "leaf nats-server" if parent == "gateway" else "hub nats-server"
+    return f"{parent} {child.name()} {child.pid}"
+
+
+@contextlib.contextmanager
+def stand(folder: Path) -> Iterator[Stand]:
+    """Give a stand whose processes are stopped at the end of the block."""
+    made = Stand(folder)
+    try:
+        yield made
+    finally:
+        for name in ("gateway", "hub"):
+            if name in made.processes:
+                made.stop(name)
