@@ -53,6 +53,7 @@ class Run:
         pub_ack_ms: p50, p95, p99 from a device's publish to the outcome's PubAck.
         panel_ms: The same to a local MQTT subscriber of the outcomes.
         used: Share of a core (%) and memory (MB) of each process.
+        stages_ms: p50 and p95 of each stage, as the gateway sees it.
     """
 
     rate_hz: int
@@ -65,6 +66,7 @@ class Run:
     pub_ack_ms: list[float]
     panel_ms: list[float]
     used: dict[str, tuple[float, float]]
+    stages_ms: dict[str, dict[str, float]]
 
 
 class Panel:
@@ -91,13 +93,16 @@ class Panel:
 
 def measure(rate_hz: int, *, seconds: float = SECONDS, mosquitto: str = "") -> Run:
     """Load a fresh gateway at one rate and return what it did."""
-    with tempfile.TemporaryDirectory(prefix="weir-bench-") as folder, stand(Path(folder)) as here:
-        with _broker(Path(folder), mosquitto) as broker:
-            plugins = json.dumps(str(Path(__file__).parent / "plugins"))
-            here.start_hub()
-            here.write_config(_CONFIG % {"broker": broker, "plugins": plugins})
-            here.start_gateway()
-            return _measure(here, rate_hz, seconds)
+    with (
+        tempfile.TemporaryDirectory(prefix="weir-bench-") as folder,
+        _broker(Path(folder), mosquitto) as broker,
+        stand(Path(folder)) as here,
+    ):
+        plugins = json.dumps(str(Path(__file__).parent / "plugins"))
+        here.start_hub()
+        here.write_config(_CONFIG % {"broker": broker, "plugins": plugins})
+        here.start_gateway()
+        return _measure(here, rate_hz, seconds)
 
 
 @contextmanager
@@ -166,6 +171,7 @@ def _measure(here: Stand, rate_hz: int, seconds: float) -> Run:
         pub_ack_ms=_percentiles(pub_ack),
         panel_ms=_percentiles(shown),
         used=used,
+        stages_ms=status["latency_ms"],
     )
 
 
@@ -223,6 +229,10 @@ def report(run: Run) -> None:
     )
     used = ", ".join(f"{name} {cpu:.0f} % {mb:.0f} MB" for name, (cpu, mb) in run.used.items())
     print(f"           {used}", flush=True)
+    stages = ", ".join(
+        f"{name} {ms['p50']:.1f}/{ms['p95']:.1f}" for name, ms in run.stages_ms.items()
+    )
+    print(f"           stages p50/p95 ms: {stages}", flush=True)
 
 
 def main(rates: list[int], mosquitto: str = "") -> None:

@@ -42,7 +42,7 @@ class Stand:
         """Return the gateway's state directory."""
         return self.folder / "state"
 
-    def ask(self, what: str, body: str | None = None) -> Any:
+    def ask(self, what: str, body: str | None = None) -> Any:  # noqa: ANN401 - any JSON
         """Ask the gateway; see `gateway.client.ask`."""
         return ask(self.state_dir / "weir.sock", what, body)
 

@@ -14,6 +14,7 @@ from prometheus_client import CollectorRegistry
 from gateway.config import Settings
 from gateway.control import serve
 from gateway.errors import ConfigError, OutboxError, PluginError
+from gateway.evaluation import Site, Surroundings
 from gateway.features import Bounds, FeatureService
 from gateway.inference.directory import PluginDirectory
 from gateway.inference.manifest import Manifest
@@ -25,7 +26,7 @@ from gateway.outcomes.forwarder import Forwarder
 from gateway.outcomes.lanes import Lanes
 from gateway.outcomes.outbox import leaf_outbox
 from gateway.outcomes.packet import room_for_numbers
-from gateway.pipeline import Pipeline, Site
+from gateway.pipeline import Pipeline
 from gateway.profiles import Catalog
 from gateway.roster import Roster
 from gateway.status import QueueDepth, Running
@@ -116,16 +117,19 @@ async def _build(settings: Settings, registry: CollectorRegistry, stack: AsyncEx
     )
     inbox = Inbox(ledger, settings.mqtt.queue_messages, settings.mqtt.queue_bytes)
     source = _source(settings, leaf, catalog, inbox)
-    pipeline = Pipeline(
-        Site(name, {a.name: a.asset_class for a in settings.assets if a.asset_class}),
-        inbox=inbox,
-        acknowledge=source.acknowledge,
-        decoder=catalog,
+    around = Surroundings(
+        site=Site(name, {a.name: a.asset_class for a in settings.assets if a.asset_class}),
         store=store,
         outbox=outbox,
         panel=source.publish,
         ledger=ledger,
         latencies=latencies,
+    )
+    pipeline = Pipeline(
+        inbox=inbox,
+        acknowledge=source.acknowledge,
+        decoder=catalog,
+        around=around,
         tick_s=settings.mqtt.tick_ms / 1000,
     )
     directory = PluginDirectory(settings.plugin_dirs, settings.plugins.disabled)

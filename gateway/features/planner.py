@@ -16,7 +16,7 @@ from gateway.features.series import Register, Series
 from gateway.model import WindowSpec
 
 _SLACK = 0.1
-"""Share of a hop that a reading may be early: a device that reports once a hop is never punctual."""
+"""Share of a hop that a reading may be early: no device that reports once a hop is punctual."""
 
 
 class Due(NamedTuple):

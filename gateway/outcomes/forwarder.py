@@ -18,7 +18,7 @@ from nats.aio.msg import Msg
 
 from gateway.outcomes.hub import HubWatch
 from gateway.outcomes.lanes import Lanes
-from gateway.outcomes.link import LinkError, ask, connection, translated
+from gateway.outcomes.link import LinkError, connection, translated
 from gateway.outcomes.outbox import sequence_of
 from gateway.outcomes.packet import source_of
 from gateway.outcomes.publishing import Letter, Publisher
@@ -172,30 +172,19 @@ class _Lane:
                 log.info("%s: %s", self._name, exc)
 
     async def _session(self) -> None:
-        await self._begin_at_the_oldest()
-        async with pulling(self._client, OUTQ_STREAM, self._consumer) as pull:
+        config = {
+            "filter_subject": f"{self._name}.>",
+            "ack_policy": "explicit",
+            "ack_wait": _ACK_WAIT_S * _NS,
+            "deliver_policy": "all",
+        }
+        async with pulling(self._client, OUTQ_STREAM, self._consumer, config) as pull:
             while True:
                 messages = await pull.take(self._limit)
                 if self._late:
                     await self._forward_behind_live(messages)
                 else:
                     await self._forward(messages)
-
-    async def _begin_at_the_oldest(self) -> None:
-        config = {
-            "durable_name": self._consumer,
-            "name": self._consumer,
-            "filter_subject": f"{self._name}.>",
-            "ack_policy": "explicit",
-            "ack_wait": _ACK_WAIT_S * _NS,
-            "deliver_policy": "all",
-        }
-        create = f"$JS.API.CONSUMER.CREATE.{OUTQ_STREAM}.{self._consumer}.{self._name}.>"
-        await ask(self._client, create, {"stream_name": OUTQ_STREAM, "config": config})
-        # To 1, not to where the consumer thinks it was: after a power cut it may have forgotten
-        # packets that are still queued.
-        reset = f"$JS.API.CONSUMER.RESET.{OUTQ_STREAM}.{self._consumer}"
-        await ask(self._client, reset, {"seq": 1})
 
     async def _forward_behind_live(self, messages: list[Msg]) -> None:
         """Forward, each only when no older packet is left in the live lane."""

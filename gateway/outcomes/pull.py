@@ -8,18 +8,21 @@ the server, and what is there is taken.
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
+from typing import Any
 
 import orjson
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
-from gateway.outcomes.link import LinkError, translated
+from gateway.outcomes.link import LinkError, ask, translated
 
 _HEARTBEAT_S = 1.0
 _SILENCE_S = 3.0
 _GATHER_S = 0.02  # for what the server says it is sending already
 _EXPIRES_S = 30.0
+_INACTIVE_S = 60.0
+_NO_CONSUMER = 10014
 _NS = 1_000_000_000
 
 
@@ -35,7 +38,7 @@ class Pull:
     Args:
         client: The connection.
         stream: The stream.
-        consumer: A consumer that has delivered nothing yet: its first message is number 1.
+        consumer: A consumer that has delivered nothing yet.
         demand: How many messages may be under way or buffered here.
     """
 
@@ -126,18 +129,51 @@ class Pull:
 
 @asynccontextmanager
 async def pulling(
-    client: Client, stream: str, consumer: str, demand: int = 1000
+    client: Client, stream: str, name: str, config: dict[str, Any], demand: int = 600
 ) -> AsyncIterator[Pull]:
-    """Subscribe for a consumer's messages, and unsubscribe at the end.
+    """Make a consumer anew and subscribe for its messages; delete it at the end.
+
+    A consumer that outlived its reader would go on: nats-server with a leaf link delivers for two
+    seconds to whom nobody listens, in a busy loop, and counts it as delivered.
+
+    Args:
+        client: The connection.
+        stream: The stream.
+        name: The consumer's; one that is there already is deleted.
+        config: What else is asked of it, as in JetStream's API.
+        demand: How many messages may be under way or buffered here.
 
     Raises:
-        LinkError: Not connected.
+        LinkError: Not connected, or refused.
     """
-    pull = Pull(client, stream, consumer, demand)
-    with translated(f"subscribing to {consumer}"):
+    pull = Pull(client, stream, name, demand)
+    whole = {
+        "name": name,
+        "mem_storage": True,
+        "inactive_threshold": int(_INACTIVE_S * _NS),
+        **config,
+    }
+    await _delete(client, stream, name)
+    with translated(f"subscribing to {name}"):
         subscription = await client.subscribe(pull.inbox, cb=pull.receive)
     try:
+        await ask(
+            client,
+            f"$JS.API.CONSUMER.CREATE.{stream}.{name}.{config['filter_subject']}",
+            {"stream_name": stream, "config": whole},
+        )
         yield pull
     finally:
+        if client.is_connected:
+            with suppress(LinkError):
+                await _delete(client, stream, name)
         if not client.is_closed:
             await subscription.unsubscribe()
+
+
+async def _delete(client: Client, stream: str, name: str) -> None:
+    try:
+        await ask(client, f"$JS.API.CONSUMER.DELETE.{stream}.{name}")
+    except LinkError as exc:
+        if exc.err_code != _NO_CONSUMER:
+            raise

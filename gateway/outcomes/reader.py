@@ -7,6 +7,7 @@ stream's own messages by sequence (a work queue allows one consumer a subject, t
 import asyncio
 import base64
 import logging
+import secrets
 from collections.abc import AsyncIterator
 from typing import Any, NamedTuple
 
@@ -22,7 +23,6 @@ log = logging.getLogger(__name__)
 
 _NOT_FOUND = 10037
 _LOOK_AGAIN_S = 0.5
-_NS = 1_000_000_000
 
 
 class Told(NamedTuple):
@@ -118,15 +118,9 @@ async def _consume(client: Client, first: int, last: int | None) -> AsyncIterato
         "deliver_policy": "by_start_sequence",
         "opt_start_seq": first,
         "ack_policy": "none",
-        "inactive_threshold": 60 * _NS,
-        "mem_storage": True,
     }
-    created = await ask(
-        client,
-        f"$JS.API.CONSUMER.CREATE.{HUB_STREAM}",
-        {"stream_name": HUB_STREAM, "config": config},
-    )
-    async with pulling(client, HUB_STREAM, created["name"]) as pull:
+    name = f"weir-outcomes-{secrets.token_hex(6)}"
+    async with pulling(client, HUB_STREAM, name, config) as pull:
         while True:
             for message in await pull.take(100):
                 sequence = message.metadata.sequence.stream

@@ -10,7 +10,7 @@ import pytest
 from gateway.errors import OutboxError
 from gateway.outcomes.lanes import Lanes
 from gateway.outcomes.link import ask, connection
-from gateway.outcomes.outbox import leaf_outbox
+from gateway.outcomes.outbox import Outbox, PutResult, leaf_outbox
 from gateway.outcomes.reader import outcomes_on_leaf
 from gateway.topics import OUTQ_LATE
 from tests.nats_servers import GATEWAY, WAIT_S, Site, packet, packets, site
@@ -41,7 +41,7 @@ async def test_put_fails_at_once_and_works_again_when_the_leaf_restarts(place: S
             await outbox.put(packets(30))
         assert time.monotonic() - began < 1
         place.edge.start()
-        results = await _put_until_taken(outbox.put, 30)
+        results = await _put_until_taken(outbox, 30)
         assert [r.duplicate for r in results] == [n < 20 for n in range(30)]
         assert (await outbox.depth()).packets == 30
 
@@ -89,19 +89,21 @@ async def test_lanes_know_what_waits_when_the_gateway_restarts(place: Site) -> N
 
 
 async def test_order_is_kept_when_put_is_called_at_once_by_many(place: Site) -> None:
-    async with leaf_outbox(place.leaf_url, GATEWAY, Lanes(10), max_bytes=ROOM) as outbox:
-        async with asyncio.TaskGroup() as tasks:
-            for n in range(0, 60, 3):
-                tasks.create_task(outbox.put(packets(3, first=n)))
+    async with (
+        leaf_outbox(place.leaf_url, GATEWAY, Lanes(10), max_bytes=ROOM) as outbox,
+        asyncio.TaskGroup() as tasks,
+    ):
+        for n in range(0, 60, 3):
+            tasks.create_task(outbox.put(packets(3, first=n)))
     numbers = [t.content.score async for t in outcomes_on_leaf(place.leaf_url, GATEWAY, 100)]
     assert numbers == list(range(60))
 
 
-async def _put_until_taken(put, count):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+async def _put_until_taken(outbox: Outbox, count: int) -> list[PutResult]:
     until = time.monotonic() + WAIT_S
     while True:
         try:
-            return await put(packets(count))
+            return await outbox.put(packets(count))
         except OutboxError:
             assert time.monotonic() < until
             await asyncio.sleep(0.05)
