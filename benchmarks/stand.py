@@ -3,6 +3,7 @@
 import contextlib
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -94,6 +95,19 @@ class Stand:
         log = (self.folder / "gateway.log").read_text(errors="replace")
         raise RuntimeError(f"the gateway is not ready:\n{log[-3000:]}")
 
+    def settle(self, limit_s: float = 20.0) -> dict[str, Any]:
+        """Wait until nothing is under way, at most ``limit_s``, and return the status."""
+        until = time.monotonic() + limit_s
+        status: dict[str, Any] = self.ask("/status")
+        while time.monotonic() < until:
+            time.sleep(0.5)
+            before, status = status, self.ask("/status")
+            due = sum(plugin["due"] for plugin in status["plugins"])
+            same = all(before[part] == status[part] for part in ("messages", "outcomes"))
+            if same and not (status["messages"]["in_hand"] or due or status["outcomes"]["queued"]):
+                break
+        return status
+
     def stop(self, name: str, number: int = signal.SIGTERM, limit_s: float = 12.0) -> int:
         """Send a signal and wait for the end; return the exit code."""
         process = self.processes.pop(name)
@@ -118,6 +132,43 @@ class Stand:
                 with contextlib.suppress(psutil.Error):
                     found[_name(name, child)] = child
         return found
+
+
+@contextlib.contextmanager
+def mosquitto(folder: Path, program: str) -> Iterator[str]:
+    """Run a Mosquitto that keeps in memory all that a gateway has not taken yet; give its URL."""
+    port = free_port()
+    config = folder / "mosquitto.conf"
+    config.write_text(
+        f"listener {port} 127.0.0.1\nallow_anonymous true\npersistence false\n"
+        "max_inflight_messages 2000\nmax_queued_messages 1000000\nset_tcp_nodelay true\n"
+    )
+    with (folder / "mosquitto.log").open("wb") as log:
+        process = subprocess.Popen([program, "-c", str(config)], stdout=log, stderr=log)
+    try:
+        _await_listener(port)
+        yield f"mqtt://127.0.0.1:{port}"
+    finally:
+        process.terminate()
+        process.wait(5)
+
+
+def free_port() -> int:
+    """Return a port of the loopback that nobody listens on."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port: int = free.getsockname()[1]
+        return port
+
+
+def _await_listener(port: int) -> None:
+    until = time.monotonic() + 5
+    while time.monotonic() < until:
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.02)
+    raise RuntimeError(f"nobody listens on {port}")
 
 
 def _name(parent: str, child: psutil.Process) -> str:

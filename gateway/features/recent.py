@@ -82,19 +82,24 @@ class Recent:
             return
         self._reserve(int(batch.series.max()) + 1)
         order = np.argsort(batch.series, kind="stable")
-        series, time_ns = batch.series[order], batch.time_ns[order]
-        first = np.flatnonzero(np.r_[True, series[1:] != series[:-1]])
-        sizes = np.diff(np.r_[first, len(series)])
-        rank = np.arange(len(series)) - np.repeat(first, sizes)
+        series, time_ns, value = batch.series[order], batch.time_ns[order], batch.value[order]
+        starts = np.ones(len(series), dtype=np.bool_)
+        np.not_equal(series[1:], series[:-1], out=starts[1:])
+        first = np.flatnonzero(starts)
+        group = np.cumsum(starts) - 1
+        rank = np.arange(len(series)) - first[group]
         self._grow(series, time_ns, rank)
         self._note_order(series, time_ns, first)
-        kept = rank >= np.repeat(sizes, sizes) - self.capacity
-        at = (self._count[series] + rank) % self.capacity
-        self._note_loss(series, at, kept, time_ns, rank)
-        self._time[series[kept], at[kept]] = time_ns[kept]
-        self._value[series[kept], at[kept]] = batch.value[order][kept]
+        sizes = np.bincount(group)
+        kept = rank >= sizes[group] - self.capacity  # of more rows than fit, the last
+        at = self._count[series] + rank
+        if at.max() >= self.capacity:
+            self._note_loss(series, at, time_ns, kept)
+        row, column = series[kept], at[kept] % self.capacity
+        self._time[row, column], self._value[row, column] = time_ns[kept], value[kept]
         self._count[series[first]] += sizes
-        np.maximum.at(self._newest, series, time_ns)
+        newest_ns = np.maximum.reduceat(time_ns, first)
+        self._newest[series[first]] = np.maximum(self._newest[series[first]], newest_ns)
 
     def rows(self, series: int, start_ns: int, end_ns: int) -> Rows:
         """Return the rows with start < time <= end that are here, in the order of their times."""
@@ -132,6 +137,8 @@ class Recent:
         """Double the capacity while a row would be overwritten that a window may still want."""
         while 2 * 16 * self.capacity * len(self._count) <= self._max_bytes:
             at = self._count[series] + rank
+            if at.max() < self.capacity:
+                return
             oldest = self._time[series, at % self.capacity]
             wanted = (at >= self.capacity) & (oldest > time_ns - self.keep_ns)
             if not wanted.any() and rank.max() < self.capacity:
@@ -153,19 +160,22 @@ class Recent:
     def _note_order(
         self, series: NDArray[np.int32], time_ns: NDArray[np.int64], first: NDArray[np.intp]
     ) -> None:
-        before = np.r_[_NEVER, time_ns[:-1]]
+        before = np.empty_like(time_ns)
+        before[1:] = time_ns[:-1]
         before[first] = self._newest[series[first]]
-        self._in_order[series[time_ns < before]] = False
+        late = time_ns < before
+        if late.any():
+            self._in_order[series[late]] = False
 
     def _note_loss(
         self,
         series: NDArray[np.int32],
         at: NDArray[np.int64],
-        kept: NDArray[np.bool_],
         time_ns: NDArray[np.int64],
-        rank: NDArray[np.int64],
+        kept: NDArray[np.bool_],
     ) -> None:
-        """Remember up to when rows have been overwritten."""
-        lost = (self._count[series] + rank >= self.capacity) & kept
-        np.maximum.at(self._complete_since, series[lost], self._time[series[lost], at[lost]])
+        """Remember up to when rows are overwritten, or never get a place."""
+        over = (at >= self.capacity) & kept
+        lost_ns = self._time[series[over], at[over] % self.capacity]
+        np.maximum.at(self._complete_since, series[over], lost_ns)
         np.maximum.at(self._complete_since, series[~kept], time_ns[~kept])

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Lock
 from typing import Any, TypeVar
 
 import numpy as np
@@ -40,6 +41,8 @@ class FeatureService:
         self._assets = assets
         self._bounds = bounds
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="store")
+        self._windows = ThreadPoolExecutor(1, thread_name_prefix="windows")
+        self._lock = Lock()  # over recent rows and planners: windows need not wait for DuckDB
         self._queries = ThreadPoolExecutor(1, thread_name_prefix="query")
         self._planners: dict[str, Planner] = {}
         self._store: DuckStore
@@ -47,7 +50,7 @@ class FeatureService:
         self._features: FeatureQuery
         self.swept = 0
 
-    async def _on_thread(self, call: Callable[..., _Any], *args: Any) -> _Any:  # noqa: ANN401
+    async def _on_store(self, call: Callable[..., _Any], *args: Any) -> _Any:  # noqa: ANN401
         return await asyncio.get_running_loop().run_in_executor(self._thread, call, *args)
 
     async def open(self) -> None:
@@ -56,17 +59,18 @@ class FeatureService:
         Raises:
             StoreError: It cannot be opened.
         """
-        await self._on_thread(self._open)
+        await self._on_store(self._open)
 
     def _open(self) -> None:
         self._store = DuckStore(self._path, self._assets, int(KEEP_S * 1e9))
         self._store.recover()
-        self._reader = WindowReader(self._store.recent, self._store)
+        self._reader = WindowReader(self._store.recent, self._store.reader())
         self._features = FeatureQuery(self._store.register)
 
     async def close(self) -> None:
         """Write everything and close the file."""
-        await self._on_thread(self._store.close)
+        await self._on_store(self._store.close)
+        self._windows.shutdown()
         self._thread.shutdown()
         self._queries.shutdown()
 
@@ -91,7 +95,7 @@ class FeatureService:
 
     async def add_plugin(self, name: str, spec: WindowSpec) -> None:
         """Begin to plan a plugin's windows, from where it stood."""
-        await self._on_thread(self._add_plugin, name, spec)
+        await self._on_store(self._add_plugin, name, spec)
 
     def _add_plugin(self, name: str, spec: WindowSpec) -> None:
         marks = self._store.marks.get(name)
@@ -105,8 +109,10 @@ class FeatureService:
         for number, source in enumerate(self._store.register.sources):
             if source in marks:
                 planner.done(number, marks[source].end_ns)
-        self._planners[name] = planner
-        planner.note(self._store.after(name))
+        behind = self._store.after(name)
+        with self._lock:
+            planner.note(behind)
+            self._planners[name] = planner
 
     def remove_plugin(self, name: str) -> None:
         """Plan no more windows for a plugin; its watermarks stay."""
@@ -118,12 +124,14 @@ class FeatureService:
         Raises:
             StoreError: Nothing was stored.
         """
-        return await self._on_thread(self._append, items, dead)
+        return await self._on_store(self._append, items, dead)
 
     def _append(self, items: Sequence[Item], dead: Sequence[DeadLetter]) -> Appended:
         appended = self._store.append(items, dead)
-        for planner in list(self._planners.values()):
-            planner.note(appended.batch)
+        with self._lock:
+            self._store.recent.append(appended.batch)
+            for planner in list(self._planners.values()):
+                planner.note(appended.batch)
         return appended
 
     def due(self, plugin: str) -> int:
@@ -137,13 +145,18 @@ class FeatureService:
         Raises:
             QueryError: The plugin's SQL does not run; its windows are lost to it.
         """
-        return await self._on_thread(self._take, plugin, limit)
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._windows, self._take, plugin, limit)
 
     def _take(self, plugin: str, limit: int) -> Windows | None:
         planner = self._planners.get(plugin)
         if planner is None or not planner.due:
             return None
         due: list[Due] = [planner.due.popleft() for _ in range(min(limit, len(planner.due)))]
+        with self._lock:
+            return self._assemble(planner, due)
+
+    def _assemble(self, planner: Planner, due: list[Due]) -> Windows:
         values, channels = self._reader.tensor(planner, due)
         features: NDArray[np.float32] = np.empty((len(due), 0), dtype=np.float32)
         names: tuple[str, ...] = ()
@@ -170,7 +183,7 @@ class FeatureService:
         Raises:
             StoreError: Nothing was written.
         """
-        await self._on_thread(self._store.write_marks, marks, sent)
+        await self._on_store(self._store.write_marks, marks, sent)
 
     async def sweep(self) -> None:
         """Delete what is out of bounds.
@@ -178,7 +191,7 @@ class FeatureService:
         Raises:
             StoreError: DuckDB refused.
         """
-        self.swept += await self._on_thread(self._store.sweep, self._bounds)
+        self.swept += await self._on_store(self._store.sweep, self._bounds)
 
     async def query(self, statement: str) -> tuple[list[str], list[tuple[Any, ...]]]:
         """Answer a user's SELECT.

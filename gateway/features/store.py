@@ -36,6 +36,36 @@ log = logging.getLogger(__name__)
 
 _DIGESTED = 20_000
 """Messages at QoS >= 1 that are known again when redelivered; above any receive maximum in use."""
+_INSERT_ROWS = 8192
+
+
+class ReadingInserter:
+    """Inserts into ``reading`` from columns that DuckDB knows already.
+
+    To register columns takes 0.25 ms, as long as half the insert; so they are registered once
+    and filled anew.
+    """
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
+        self._connection = connection
+        self._columns = {
+            "time": np.zeros(_INSERT_ROWS, dtype="datetime64[us]"),
+            "series": np.zeros(_INSERT_ROWS, dtype=np.int32),
+            "value": np.zeros(_INSERT_ROWS, dtype=np.float64),
+        }
+        connection.register("reading_columns_", self._columns)
+
+    def insert(self, batch: Batch) -> None:
+        """Insert a batch's numeric rows, in their order."""
+        for begin in range(0, len(batch.series), _INSERT_ROWS):
+            part = slice(begin, begin + _INSERT_ROWS)
+            size = len(batch.series[part])
+            self._columns["time"][:size] = times(batch.time_ns[part])
+            self._columns["series"][:size] = batch.series[part]
+            self._columns["value"][:size] = batch.value[part]
+            self._connection.execute(
+                f"INSERT INTO reading SELECT * FROM reading_columns_ LIMIT {size}"  # noqa: S608 - a number
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,13 +102,13 @@ class DuckStore:
         self._digests: dict[int, int] = {}
         self._batch = 0
         self._connection = self._open()
+        self._readings = ReadingInserter(self._connection)
 
     def _open(self) -> duckdb.DuckDBPyConnection:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             connection = duckdb.connect(str(self.path), config={"threads": 1})
-            connection.execute("SET memory_limit = '512MB'; SET preserve_insertion_order = false")
-            connection.execute("SET TimeZone = 'UTC'")
+            connection.execute("SET memory_limit = '512MB'; SET TimeZone = 'UTC'")
             # SQL that a user or a plugin writes must not reach other files or the network.
             connection.execute("SET enable_external_access = false")
             if not connection.execute("SHOW TABLES").fetchall():
@@ -115,8 +145,9 @@ class DuckStore:
             dead: Messages that could not be decoded.
 
         Returns:
-            What was new. A redelivered message that was stored before, and a reading whose
-            series, own time and value are there already, are not stored again.
+            What was new; the caller appends it to `recent`. A redelivered message that was stored
+            before, and a reading whose series, own time and value are there already, are not
+            stored again.
 
         Raises:
             StoreError: Nothing was stored; the batch may be tried again as it is.
@@ -140,7 +171,6 @@ class DuckStore:
             raise StoreError(f"{self.path}: {exc}") from exc
         self.register.new.clear()
         self._remember(stored)
-        self.recent.append(new)
         for raw, decoded in fresh:
             self.register.see(decoded, raw.received_ns)
         return Appended(
@@ -184,11 +214,7 @@ class DuckStore:
         self._connection.begin()
         if self.register.new:
             self._insert("series", series_columns(self.register.new))
-        if len(new.series):
-            self._insert(
-                "reading",
-                {"time": times(new.time_ns), "series": new.series, "value": new.value},
-            )
+        self._readings.insert(new)
         if new.texts:
             self._insert("text_reading", text_columns(new))
         for number, wave in new.waveforms:
@@ -222,14 +248,13 @@ class DuckStore:
             del self._digests[next(iter(self._digests))]
         self._batch += 1
 
+    def reader(self) -> "StoredRows":
+        """Return the rows for another thread."""
+        return StoredRows(self._connection.cursor())
+
     def rows(self, series: int, start_ns: int, end_ns: int) -> Rows:
         """Return the rows of a series with start < time <= end, in the order of their times."""
-        found = self._connection.execute(
-            "SELECT epoch_us(time) AS t, value FROM reading WHERE series = ?"
-            " AND time > make_timestamp(?) AND time <= make_timestamp(?) ORDER BY time",
-            [series, start_ns // 1000, end_ns // 1000],
-        ).fetchnumpy()
-        return found["t"].astype(np.int64) * 1000, found["value"].astype(np.float64)
+        return StoredRows(self._connection).rows(series, start_ns, end_ns)
 
     def newest_ns(self) -> int:
         """Return the newest time of any reading; 0 in an empty store."""
@@ -280,3 +305,19 @@ class DuckStore:
         devices = [self.register.devices[name] for name in self.register.touched]
         if devices:
             self._insert("device", device_columns(devices))
+
+
+class StoredRows:
+    """Reads the rows of a series from DuckDB."""
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
+        self._connection = connection
+
+    def rows(self, series: int, start_ns: int, end_ns: int) -> Rows:
+        """Return the rows of a series with start < time <= end, in the order of their times."""
+        found = self._connection.execute(
+            "SELECT epoch_us(time) AS t, value FROM reading WHERE series = ?"
+            " AND time > make_timestamp(?) AND time <= make_timestamp(?) ORDER BY time",
+            [series, start_ns // 1000, end_ns // 1000],
+        ).fetchnumpy()
+        return found["t"].astype(np.int64) * 1000, found["value"].astype(np.float64)

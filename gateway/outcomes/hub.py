@@ -7,24 +7,26 @@ import time
 from nats.aio.client import Client
 
 from gateway.outcomes.lanes import Lanes
-from gateway.outcomes.link import LinkError, NoListenerError, ask, read, translated
+from gateway.outcomes.link import LinkError, NoListenerError, ask, read, request
 from gateway.topics import HUB_STREAM, OUTCOME_ROOT
 
 NO_STREAM = f"hub has no stream {HUB_STREAM}: run weir hub or create it"
 NO_LINK = "no link to the hub"
 
+_EXPECT_ANOTHER = {"Nats-Expected-Stream": "-"}
 _EXPECTED_STREAM = 10060  # "expected stream does not match"
 _PROBE_TIMEOUT_S = 3.0
-_IDLE_PROBE_S = 15.0
+_IDLE_LOOK_S = 3.0
 _FIRST_PAUSE_S = 0.05
 _LONGEST_PAUSE_S = 1.0
 
 
 class HubWatch:
-    """Asks the hub while it is away, and when nothing was sent for a while.
+    """Asks the hub while it is away; while nothing is sent, asks the leaf whether the link is up.
 
-    The question is a publish that expects a stream of another name: the hub's stream refuses it,
-    stores nothing, and has answered. It needs no right that the outcomes themselves do not need.
+    The question to the hub is an empty publish that expects a stream of another name: the hub's
+    stream refuses it, stores nothing, and has answered. It needs no right that the outcomes
+    themselves do not need. Who subscribes to everything there sees it, hence not while all is well.
 
     Args:
         client: A connection to the leaf.
@@ -70,15 +72,19 @@ class HubWatch:
         while True:
             self._lost.clear()
             try:
-                async with asyncio.timeout(_IDLE_PROBE_S if self.up else self._pause_s()):
+                async with asyncio.timeout(_IDLE_LOOK_S if self.up else self._pause_s()):
                     await self._lost.wait()
             except TimeoutError:
-                if not self.up or time.monotonic() - self._heard_s > _IDLE_PROBE_S:
-                    await self._ask()
+                await (self._look() if self.up else self._ask())
 
     def _pause_s(self) -> float:
         longest = min(_LONGEST_PAUSE_S, _FIRST_PAUSE_S * 2.0 ** min(self._failures, 10))
         return longest * random.uniform(0.5, 1.0)  # noqa: S311 - jitter, not a secret
+
+    async def _look(self) -> None:
+        idle = time.monotonic() - self._heard_s > _IDLE_LOOK_S
+        if idle and not await self._has_link():
+            self.lost(NO_LINK)
 
     async def _ask(self) -> None:
         problem = await self._problem()
@@ -93,11 +99,9 @@ class HubWatch:
 
     async def _problem(self) -> str:
         try:
-            with translated("asking the hub"):
-                reply = await self._client.request(
-                    self._subject, b"", _PROBE_TIMEOUT_S, headers={"Nats-Expected-Stream": "-"}
-                )
-            return _refusal(reply.data)
+            return _refusal(
+                await request(self._client, self._subject, b"", _PROBE_TIMEOUT_S, _EXPECT_ANOTHER)
+            )
         except NoListenerError:
             return NO_STREAM if await self._has_link() else NO_LINK
         except LinkError as exc:

@@ -50,9 +50,17 @@ async def connection(url: str, gateway: str, name: str) -> AsyncIterator[Client]
         name: What the server shows for this connection.
 
     Raises:
-        LinkError: No connection within 5 s.
+        LinkError: Refused, or no connection within 5 s.
     """
     client = Client()
+    connected = False
+
+    async def note(exc: Exception) -> None:
+        """Give up at the first refusal while connecting; later, whoever asks is told by itself."""
+        if not connected:
+            raise exc
+        log.debug("nats: %s", exc or type(exc).__name__)
+
     try:
         with translated(f"connecting {name}"):
             async with asyncio.timeout(CONNECT_S):
@@ -60,7 +68,7 @@ async def connection(url: str, gateway: str, name: str) -> AsyncIterator[Client]
                     url,
                     name=name,
                     inbox_prefix=f"_INBOX.{gateway}" if gateway else "_INBOX",
-                    error_cb=_note,
+                    error_cb=note,
                     connect_timeout=2,
                     reconnect_time_wait=_RECONNECT_WAIT_S,  # type: ignore[arg-type] # it may be fractions
                     max_reconnect_attempts=-1,
@@ -68,6 +76,7 @@ async def connection(url: str, gateway: str, name: str) -> AsyncIterator[Client]
                     max_outstanding_pings=2,
                     pending_size=0,  # while it is broken a publish fails at once
                 )
+        connected = True
         yield client
     finally:
         await client.close()
@@ -90,6 +99,28 @@ def translated(doing: str) -> Iterator[None]:
         raise LinkError(f"{doing}: {exc or type(exc).__name__}") from exc
 
 
+async def request(
+    client: Client,
+    subject: str,
+    payload: bytes = b"",
+    timeout_s: float = 2.0,
+    headers: dict[str, str] | None = None,
+) -> bytes:
+    """Send a request and return the answer's bytes.
+
+    Raises:
+        LinkError: No answer in time, or nobody listens.
+    """
+    with translated(subject):
+        message = await client.request(subject, payload, timeout_s, headers=headers)
+    task = asyncio.current_task()
+    if task and task.cancelling():
+        # nats-py waits with asyncio.wait_for, which until Python 3.12 forgets that it was
+        # cancelled when the answer came at the same time: the task would never end.
+        raise asyncio.CancelledError
+    return message.data
+
+
 async def ask(
     client: Client, subject: str, body: object = None, timeout_s: float = 2.0
 ) -> dict[str, Any]:
@@ -98,11 +129,8 @@ async def ask(
     Raises:
         LinkError: No answer, or a refusal, then with its ``err_code``.
     """
-    with translated(subject):
-        message = await client.request(
-            subject, b"" if body is None else orjson.dumps(body), timeout=timeout_s
-        )
-        return answer(subject, message.data)
+    payload = b"" if body is None else orjson.dumps(body)
+    return answer(subject, await request(client, subject, payload, timeout_s))
 
 
 def read(doing: str, data: bytes) -> dict[str, Any]:
@@ -130,8 +158,3 @@ def answer(doing: str, data: bytes) -> dict[str, Any]:
     if error := content.get("error"):
         raise LinkError(f"{doing}: {error.get('description')}", int(error.get("err_code", 0)))
     return content
-
-
-async def _note(exc: Exception) -> None:
-    """Log what the client reports in passing; whoever waits for an answer is told by itself."""
-    log.debug("nats: %s", exc or type(exc).__name__)

@@ -200,6 +200,8 @@ def _dump(fields: dict[str, Any], numbers: list[tuple[str, float]], digits: int)
 def _number(value: float, digits: int) -> float | int:
     """Round to significant digits; what has no fraction is written without ``.0``."""
     rounded = float(f"{value:.{digits}g}")
+    if math.isinf(rounded):  # the largest of all, rounded up; 6 digits always round it down
+        return _number(value, 6)
     if rounded.is_integer() and abs(rounded) < _INTEGERS_BELOW:
         return int(rounded)
     return rounded

@@ -22,7 +22,7 @@ from typing import NamedTuple
 
 from nats.aio.client import Client
 
-from gateway.outcomes.link import LinkError, answer, translated
+from gateway.outcomes.link import LinkError, answer, request, translated
 
 BATCH_FROM = 12
 MAX_BATCH = 500  # nats-server takes at most 1,000 messages in a batch
@@ -105,10 +105,10 @@ class Publisher:
                     await self._client.publish(letter.subject, letter.payload, headers=headers)
                     continue
                 headers["Nats-Batch-Commit"] = "1"
-                reply = await self._client.request(
-                    letter.subject, letter.payload, self._timeout_s, headers=headers
+                reply = await request(
+                    self._client, letter.subject, letter.payload, self._timeout_s, headers
                 )
-        content = answer(f"batch into {self._stream}", reply.data)
+        content = answer(f"batch into {self._stream}", reply)
         if content.get("count") != last:
             raise LinkError(f"batch into {self._stream}: {content.get('count')} of {last} stored")
         first = int(content["seq"]) - last + 1
@@ -127,11 +127,10 @@ class Publisher:
         return [stored[n] for n in range(len(letters))]
 
     async def _one(self, letter: Letter) -> Stored:
-        with translated(f"publish into {self._stream}"):
-            reply = await self._client.request(
-                letter.subject, letter.payload, self._timeout_s, headers=self._headers(letter)
-            )
-        content = answer(f"publish into {self._stream}", reply.data)
+        reply = await request(
+            self._client, letter.subject, letter.payload, self._timeout_s, self._headers(letter)
+        )
+        content = answer(f"publish into {self._stream}", reply)
         return Stored(int(content["seq"]), duplicate=bool(content.get("duplicate")))
 
     def _headers(self, letter: Letter) -> dict[str, str]:

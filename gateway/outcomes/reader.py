@@ -8,7 +8,7 @@ import asyncio
 import base64
 import logging
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from typing import Any, NamedTuple
 
 from nats.aio.client import Client
@@ -53,7 +53,7 @@ async def count_at_hub(url: str) -> int:
 
 async def outcomes_at_hub(
     url: str, newest: int = 20, *, follow: bool = False
-) -> AsyncIterator[Told]:
+) -> AsyncGenerator[Told, None]:
     """Yield the newest outcomes at a hub, the older first, and then, if wanted, what comes.
 
     Args:
@@ -84,7 +84,7 @@ async def outcomes_at_hub(
 
 async def outcomes_on_leaf(
     url: str, gateway: str, newest: int = 20, *, follow: bool = False
-) -> AsyncIterator[Told]:
+) -> AsyncGenerator[Told, None]:
     """Yield the newest outcomes that wait on the leaf, the older first.
 
     Args:
@@ -112,7 +112,7 @@ async def outcomes_on_leaf(
                 yield told
 
 
-async def _consume(client: Client, first: int, last: int | None) -> AsyncIterator[Told]:
+async def _consume(client: Client, first: int, last: int | None) -> AsyncGenerator[Told, None]:
     config = {
         "filter_subject": f"{OUTCOME_ROOT}.>",
         "deliver_policy": "by_start_sequence",

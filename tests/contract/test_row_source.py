@@ -26,7 +26,7 @@ def put(store: DuckStore, rows: list[tuple[str, int, float]]) -> None:
         reading = Reading("pump", metric, value, "W", time_ns, True)
         message = RawMessage("t", f"{metric}{time_ns}{value}".encode(), time_ns)
         items.append((message, Decoded("json", "pump", [reading], [])))
-    store.append(items)
+    store.recent.append(store.append(items).batch)
 
 
 @pytest.mark.parametrize("order", ["in_order", "shuffled"])

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from nats.aio.msg import Msg
 
 from gateway.errors import OutboxError
 from gateway.model import Packet
@@ -215,6 +216,20 @@ async def test_queue_goes_on_at_once_when_the_forwarder_was_killed(place: Site) 
     await _assert_all_once_in_order(place, count)
 
 
+async def test_forwarder_ends_at_once_when_it_is_cancelled(place: Site) -> None:
+    await place.start_hub()
+    for first in range(0, 400, 40):
+        async with running(place) as parts:
+            await parts.until_up()
+            for n in range(first, first + 40):
+                await parts.outbox.put(packets(1, first=n))
+            began = time.monotonic()
+        assert time.monotonic() - began < 1
+    async with running(place) as parts:
+        await parts.until_empty()
+    await _assert_all_once_in_order(place, 400)
+
+
 async def test_packet_is_stored_once_when_the_hub_has_it_already(place: Site) -> None:
     await place.start_hub()
     async with connection(place.hub_url, "", "test") as client:
@@ -233,6 +248,34 @@ async def test_packets_arrive_when_the_hub_takes_no_batches(place: Site) -> None
         await parts.outbox.put(packets(50))
         await parts.until_empty()
     await _assert_all_once_in_order(place, 50)
+
+
+async def test_state_says_so_when_the_link_is_lost_while_nothing_is_sent(place: Site) -> None:
+    await place.start_hub()
+    async with running(place) as parts:
+        await parts.until_up()
+        place.hub.kill()
+        await parts.until(lambda: parts.forwarder.state().reason == NO_LINK)
+
+
+async def test_nothing_but_outcomes_is_kept_or_seen_at_the_hub(place: Site) -> None:
+    await place.start_hub()
+    seen: list[str] = []
+
+    async def spy(message: Msg) -> None:
+        seen.append(message.subject)
+
+    async with connection(place.hub_url, "", "test") as client:
+        await client.subscribe(">", cb=spy)
+        async with running(place) as parts:
+            await parts.until_up()
+            await parts.outbox.put(packets(30))
+            await parts.until_empty()
+        await client.flush()
+    assert {s for s in seen if not s.startswith(f"_INBOX.{GATEWAY}.")} <= {
+        packet(0).subject, f"outcomes.{GATEWAY}.probe",
+    }  # fmt: skip
+    assert len(await at_hub(place.hub_url)) == 30
 
 
 async def test_state_says_so_when_the_hub_has_no_stream(place: Site) -> None:

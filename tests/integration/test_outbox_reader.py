@@ -1,7 +1,7 @@
 """Outcomes read at a hub and on the leaf, without taking them away."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing
 from pathlib import Path
 
@@ -26,11 +26,11 @@ async def _publish(place: Site, first: int, count: int) -> None:
             await client.jetstream().publish(p.subject, p.payload, headers={"Weir-Late": "1"})
 
 
-async def _numbers(told: AsyncIterator[Told]) -> list[int]:
+async def _numbers(told: AsyncGenerator[Told, None]) -> list[int]:
     return [int(t.content.score) async for t in told]
 
 
-async def _next(told: AsyncIterator[Told]) -> Told:
+async def _next(told: AsyncGenerator[Told, None]) -> Told:
     return await asyncio.wait_for(anext(told), WAIT_S)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gateway.features import Bounds, DeadLetter, FeatureService, Mark, QueryError
+from gateway.features import Appended, Bounds, DeadLetter, FeatureService, Mark, QueryError
 from gateway.features.columns import Item
 from gateway.features.store import DuckStore
 from gateway.model import Decoded, RawMessage, Reading, Waveform, WindowSpec
@@ -15,6 +15,12 @@ from gateway.model import Decoded, RawMessage, Reading, Waveform, WindowSpec
 SECOND = 1_000_000_000
 NOW = time.time_ns() // SECOND * SECOND
 BOUNDS = Bounds(max_age_s=86400, max_rows=10**7, max_bytes=10**9)
+
+
+def append(store: DuckStore, items: list[Item]) -> Appended:
+    appended = store.append(items)
+    store.recent.append(appended.batch)
+    return appended
 
 
 def message(
@@ -37,22 +43,22 @@ def test_readings_are_stored_once_when_a_message_is_redelivered_after_a_crash(
     store = open_store(tmp_path)
     raw, _ = message("plug", NOW, power=1.0)
     arrival = Decoded("json", "plug", [Reading("plug", "power", 1.0, "W", NOW)], [])
-    assert store.append([(raw, arrival)]).readings == 1
+    assert append(store, [(raw, arrival)]).readings == 1
     store.close()
     store = open_store(tmp_path)
     later = Decoded("json", "plug", [Reading("plug", "power", 1.0, "W", NOW + SECOND)], [])
-    again = store.append([(raw._replace(redelivered=True, received_ns=NOW + SECOND), later)])
+    again = append(store, [(raw._replace(redelivered=True, received_ns=NOW + SECOND), later)])
     assert again.duplicate == [True]
-    assert store.append([(raw, later)]).duplicate == [False], "a plug may say the same twice"
+    assert append(store, [(raw, later)]).duplicate == [False], "a plug may say the same twice"
     store.close()
 
 
 def test_reading_is_a_duplicate_when_series_time_and_value_are_stored(tmp_path: Path) -> None:
     store = open_store(tmp_path)
-    first = store.append([message("a", NOW, x=1.0, y=2.0), message("a", NOW, x=1.0)])
+    first = append(store, [message("a", NOW, x=1.0, y=2.0), message("a", NOW, x=1.0)])
     assert (first.readings, first.duplicate_readings, first.duplicate) == (2, 1, [False, True])
-    store.append([message("a", NOW + i * SECOND, x=float(i)) for i in range(1, 100)])
-    second = store.append([message("a", NOW, x=1.0), message("a", NOW, x=5.0, y=2.0)])
+    append(store, [message("a", NOW + i * SECOND, x=float(i)) for i in range(1, 100)])
+    second = append(store, [message("a", NOW, x=1.0), message("a", NOW, x=5.0, y=2.0)])
     assert second.duplicate == [True, False]
     assert second.readings == 1
     store.close()
@@ -63,7 +69,7 @@ def test_text_and_waveform_are_kept_when_a_message_carries_them(tmp_path: Path) 
     samples = np.sin(np.arange(1000) / 5).astype(np.float32)
     wave = Waveform("vib", "acc.x", "g", NOW, 1000.0, samples)
     raw, decoded = message("vib", NOW, state="open", level=3.0)
-    store.append([(raw, decoded._replace(waveforms=[wave]))])
+    append(store, [(raw, decoded._replace(waveforms=[wave]))])
     query = store.cursor().execute
     rms = query("SELECT value FROM readings WHERE metric = 'acc.x.rms'").fetchone()
     assert rms is not None
@@ -91,7 +97,7 @@ def test_file_stays_bounded_when_rows_exceed_the_bound(tmp_path: Path) -> None:
             Reading("a", "x", float(i), None, start + i * 1_000_000, True) for i in range(25_000)
         ]
         raw = RawMessage("t", str(part).encode(), NOW)
-        store.append([(raw, Decoded("json", "a", readings, []))])
+        append(store, [(raw, Decoded("json", "a", readings, []))])
     deleted = store.sweep(Bounds(max_age_s=86400, max_rows=50_000, max_bytes=10**9))
     left = store.cursor().execute("SELECT count(*), min(value) FROM reading").fetchone()
     assert left is not None

@@ -129,6 +129,14 @@ def test_outcome_is_refused_when_score_or_confidence_say_nothing(wrong: dict[str
         encode(_with(**wrong))
 
 
+def test_largest_number_stays_a_number() -> None:
+    largest = 1.7976931348623157e308
+    numbers = {"x" * n: largest for n in range(1, 30)}
+    told = decode(encode(_with(score=-largest, numbers=numbers)).payload)
+    assert told.score == -1.79769e308
+    assert set(told.numbers.values()) == {1.79769e308}
+
+
 def test_lone_surrogate_is_replaced() -> None:
     assert decode(encode(replace(OUTCOME, source="a\ud800b")).payload).source == "a?b"
 
@@ -229,7 +237,7 @@ def test_every_packet_fits_validates_and_reads_back(  # noqa: PLR0917 - hypothes
     VALID.validate(orjson.loads(packet.payload))
     told = decode(packet.payload)
     assert told.id == packet_id(outcome.gateway, PLUGIN.name, source, outcome.end_ns)
-    assert told.score == float(f"{score:.6g}")
+    assert told.score == pytest.approx(score, rel=1e-5)
     assert source_of(packet.payload) == told.source
     assert told.end_ms - told.start_ms == 1000
     assert all(told.numbers[n] == pytest.approx(numbers[n], rel=0.006) for n in told.numbers

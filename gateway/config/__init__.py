@@ -1,0 +1,18 @@
+"""The gateway's configuration, checked before anything starts.
+
+``sections`` is what can be said, ``values`` what a value may be, ``settings`` where it is read
+from, ``problems`` how it is told what is wrong.
+"""
+
+from gateway.config.sections import AssetSection, HubSection, default_state_dir
+from gateway.config.settings import CONFIG_VARIABLE, SHIPPED, Settings, load_settings
+
+__all__ = [
+    "CONFIG_VARIABLE",
+    "SHIPPED",
+    "AssetSection",
+    "HubSection",
+    "Settings",
+    "default_state_dir",
+    "load_settings",
+]

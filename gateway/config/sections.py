@@ -1,0 +1,126 @@
+"""What an integrator can say: the tables and keys of ``gateway.toml``, with their defaults.
+
+Every key stands in ``packaging/gateway.toml`` too, with a comment; a test holds the two together.
+"""
+
+import os
+import socket
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from gateway.config.values import (
+    broker_url,
+    folder,
+    gateway_name,
+    hub_url,
+    known_timezone,
+    one_token,
+    readable_file,
+    without_login,
+)
+from gateway.topics import token
+
+InputFile = Annotated[Path, AfterValidator(readable_file)]
+Folders = tuple[Annotated[Path, AfterValidator(folder)], ...]
+
+
+def default_state_dir() -> Path:
+    """Return ``$XDG_STATE_HOME/weir``, or ``~/.local/state/weir``."""
+    base = os.environ.get("XDG_STATE_HOME") or "~/.local/state"
+    return Path(base).expanduser() / "weir"
+
+
+class Section(BaseModel):
+    """A table of the configuration: frozen, unknown keys refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class GatewaySection(Section):
+    """``[gateway]``: who this box is."""
+
+    name: Annotated[str, AfterValidator(gateway_name)] = Field(
+        default_factory=lambda: token(socket.gethostname())[:32], max_length=32
+    )
+    state_dir: Path = Field(default_factory=default_state_dir)
+    timezone: Annotated[str, AfterValidator(known_timezone)] = "UTC"  # of devices that tell local time
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+
+class MqttSection(Section):
+    """``[mqtt]``: the device broker."""
+
+    broker: Annotated[str, AfterValidator(broker_url)] = "embedded"
+    host: str = "127.0.0.1"  # where the embedded broker listens
+    port: int = Field(1883, ge=0, le=65535)  # of the embedded broker; 0: a free one
+    username: str = ""
+    password_file: InputFile | None = None
+    ca_file: InputFile | None = None
+    client_id: str = ""  # default: weir-<gateway name>
+    topics: tuple[str, ...] = ()  # default: what the profiles ask for
+    receive_maximum: int = Field(1000, ge=1, le=65535)  # QoS >= 1 messages not yet acknowledged
+    queue_messages: int = Field(50_000, ge=100)  # above this the oldest at QoS 0 are shed
+    queue_bytes: int = Field(64_000_000, ge=1_000_000)
+    tick_ms: float = Field(2.0, ge=0, le=1000)  # shortest time between two micro-batches
+
+
+class LeafSection(Section):
+    """``[leaf]``: the nats-server that keeps outcomes until the hub has them."""
+
+    port: int = Field(0, ge=0, le=65535)  # for this machine's processes; 0: a free one
+    store_bytes: int = Field(512_000_000, ge=8_000_000)  # what may wait for the hub
+    mqtt_store_bytes: int = Field(256_000_000, ge=8_000_000)  # sessions of the embedded broker
+    in_order_backlog: int = Field(5000, ge=0)  # above: live outcomes overtake the backlog
+
+
+class HubSection(Section):
+    """``[hub]``: where outcomes go; without a url they are kept."""
+
+    url: Annotated[str, AfterValidator(hub_url)] = ""
+    credentials_file: InputFile | None = None
+    ca_file: InputFile | None = None
+
+    @property
+    def shown_url(self) -> str:
+        """Return the url for people to see: without user and password."""
+        return without_login(self.url)
+
+
+class StoreSection(Section):
+    """``[store]``: the window of readings that the box keeps. The tightest bound wins."""
+
+    max_age_h: float = Field(24.0, gt=0)
+    max_rows: int = Field(50_000_000, ge=1000)
+    max_bytes: int = Field(4_000_000_000, ge=10_000_000)
+
+
+class PluginsSection(Section):
+    """``[plugins]``: folders of plugins; a later one's plugin replaces an earlier one's."""
+
+    dirs: Folders = ()  # besides the shipped ones and <state_dir>/plugins
+    shipped: bool = True
+    disabled: tuple[str, ...] = ()
+
+
+class ProfilesSection(Section):
+    """``[profiles]``: folders of firmware profiles; a later one's replaces an earlier one's."""
+
+    dirs: Folders = ()  # besides the shipped ones and <state_dir>/profiles
+    shipped: bool = True
+
+
+class MetricsSection(Section):
+    """``[metrics]``: Prometheus metrics, ``/healthz`` and ``/readyz``."""
+
+    host: str = "127.0.0.1"
+    port: int = Field(9108, ge=-1, le=65535)  # 0: a free one, -1: none
+
+
+class AssetSection(Section):
+    """``[[assets]]``: devices that sense the same machine, seen by plugins as one source."""
+
+    name: Annotated[str, AfterValidator(one_token)] = Field(max_length=48)
+    asset_class: str = Field("", max_length=24)  # pump, compressor ...; default: the plugin's
+    devices: tuple[str, ...] = Field(min_length=1)
