@@ -43,6 +43,7 @@ bench: install-dev ## the figures of the README
 
 model: install-dev ## make the shipped plugin's model anew
 	$(PY) plugins/machine-anomaly/make_model.py
+	$(PY) plugins/machine-anomaly/make_testcases.py
 
 lock: ## resolve the pinned requirements anew (needs uv)
 	requirements/lock.sh

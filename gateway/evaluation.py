@@ -84,6 +84,7 @@ class Evaluation:
         self._name = manifest.name
         self._marks = dict(around.store.marks(manifest.name))  # how far it has evaluated
         self._settled: dict[str, Mark] = {}  # how far it has told, not yet written
+        self._forgotten: set[str] = set()
         self._untold: list[tuple[Packet, Result]] = []
         self._reached: dict[str, Mark] = {}
         self._pending = asyncio.Event()
@@ -103,6 +104,12 @@ class Evaluation:
         async with asyncio.TaskGroup() as group:
             group.create_task(self._evaluate_forever())
             group.create_task(self._tell_forever())
+
+    def forget(self, sources: set[str] | None) -> int:
+        """Let the plugin begin anew with some sources, or with all; return with how many."""
+        chosen = set(self._marks) - {""} if sources is None else sources & set(self._marks)
+        self._forgotten |= chosen
+        return len(chosen)
 
     def settled(self) -> tuple[dict[str, Mark], list[SentOutcome]]:
         """Return what the store is to write: marks told of, and the outcomes they stand for."""
@@ -158,8 +165,8 @@ class Evaluation:
 
     async def _infer(self, windows: Windows) -> list[Result] | None:
         """Return the results; None when the plugin fails on these windows whatever is tried."""
-        marks = self._marks
-        states = [marks[s].state if s in marks else None for s in windows.sources]
+        states = [self._state(source) for source in windows.sources]
+        self._forgotten -= set(windows.sources)
         while True:
             try:
                 return await self.runner.evaluate(windows, states)
@@ -170,6 +177,10 @@ class Evaluation:
                 self.skipped += len(windows)
                 self._complain(f"{len(windows)} windows skipped: {exc}")
                 return None
+
+    def _state(self, source: str) -> bytes | None:
+        mark = self._marks.get(source)
+        return mark.state if mark and source not in self._forgotten else None
 
     def _judge(self, windows: Windows, i: int, result: Result) -> None:
         """Decide whether a result is told, and move the plugin's own mark."""

@@ -12,18 +12,12 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from gateway.config.values import (
     broker_url,
-    folder,
-    gateway_name,
     hub_url,
     known_timezone,
     one_token,
-    readable_file,
     without_login,
 )
 from gateway.topics import token
-
-InputFile = Annotated[Path, AfterValidator(readable_file)]
-Folders = tuple[Annotated[Path, AfterValidator(folder)], ...]
 
 
 def default_state_dir() -> Path:
@@ -41,11 +35,11 @@ class Section(BaseModel):
 class GatewaySection(Section):
     """``[gateway]``: who this box is."""
 
-    name: Annotated[str, AfterValidator(gateway_name)] = Field(
+    name: Annotated[str, AfterValidator(one_token)] = Field(
         default_factory=lambda: token(socket.gethostname())[:32], max_length=32
     )
     state_dir: Path = Field(default_factory=default_state_dir)
-    timezone: Annotated[str, AfterValidator(known_timezone)] = "UTC"  # of devices that tell local time
+    timezone: Annotated[str, AfterValidator(known_timezone)] = "UTC"  # where devices do not say one
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
 
@@ -56,8 +50,8 @@ class MqttSection(Section):
     host: str = "127.0.0.1"  # where the embedded broker listens
     port: int = Field(1883, ge=0, le=65535)  # of the embedded broker; 0: a free one
     username: str = ""
-    password_file: InputFile | None = None
-    ca_file: InputFile | None = None
+    password_file: Path | None = None
+    ca_file: Path | None = None
     client_id: str = ""  # default: weir-<gateway name>
     topics: tuple[str, ...] = ()  # default: what the profiles ask for
     receive_maximum: int = Field(1000, ge=1, le=65535)  # QoS >= 1 messages not yet acknowledged
@@ -79,8 +73,8 @@ class HubSection(Section):
     """``[hub]``: where outcomes go; without a url they are kept."""
 
     url: Annotated[str, AfterValidator(hub_url)] = ""
-    credentials_file: InputFile | None = None
-    ca_file: InputFile | None = None
+    credentials_file: Path | None = None
+    ca_file: Path | None = None
 
     @property
     def shown_url(self) -> str:
@@ -99,7 +93,7 @@ class StoreSection(Section):
 class PluginsSection(Section):
     """``[plugins]``: folders of plugins; a later one's plugin replaces an earlier one's."""
 
-    dirs: Folders = ()  # besides the shipped ones and <state_dir>/plugins
+    dirs: tuple[Path, ...] = ()  # besides the shipped ones and <state_dir>/plugins
     shipped: bool = True
     disabled: tuple[str, ...] = ()
 
@@ -107,7 +101,7 @@ class PluginsSection(Section):
 class ProfilesSection(Section):
     """``[profiles]``: folders of firmware profiles; a later one's replaces an earlier one's."""
 
-    dirs: Folders = ()  # besides the shipped ones and <state_dir>/profiles
+    dirs: tuple[Path, ...] = ()  # besides the shipped ones and <state_dir>/profiles
     shipped: bool = True
 
 

@@ -13,6 +13,7 @@ from typing import Any
 from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, EnvSettingsSource, SettingsConfigDict
 
+from gateway.config.paths import absent
 from gateway.config.problems import did_you_mean, explain
 from gateway.config.sections import (
     AssetSection,
@@ -86,11 +87,14 @@ class Settings(BaseSettings):
         return self.gateway.state_dir / "weir.sock"
 
 
-def load_settings(path: Path | None, **overrides: dict[str, Any]) -> Settings:
+def load_settings(
+    path: Path | None, *, existing: bool = False, **overrides: dict[str, Any]
+) -> Settings:
     """Read the configuration.
 
     Args:
         path: ``gateway.toml``; None for the defaults and the environment alone.
+        existing: Refuse files and folders that are named and not there.
         overrides: Tables that win over everything, such as ``mqtt={"port": 1884}``.
 
     Raises:
@@ -103,6 +107,9 @@ def load_settings(path: Path | None, **overrides: dict[str, Any]) -> Settings:
         _merge(merged, _read(file, problems), str(file), where)
     _merge(merged, _environment(problems), "environment WEIR_...", where)
     _merge(merged, overrides, "command line", where)
+    if existing:
+        for key, named, reason in absent(merged):
+            problems.append(f"{where[key]}: {'.'.join(key)} = {named!r}: {reason}")
     try:
         settings = _FromTables(**merged)
     except ValidationError as exc:

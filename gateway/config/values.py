@@ -1,15 +1,12 @@
 """Checks of single values; each raises `ValueError` with what is allowed."""
 
 import re
-import stat
-from pathlib import Path
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from gateway.topics import token
 
 _LOGIN = re.compile(r"(?<=//)[^/@\s]*@")
-_HUB_NAME = "hub"  # JetStream domain of every hub: a gateway of that name could not be told apart
 
 
 def broker_url(value: str) -> str:
@@ -43,13 +40,6 @@ def one_token(value: str) -> str:
     return value
 
 
-def gateway_name(value: str) -> str:
-    """Return a name for a gateway."""
-    if value == _HUB_NAME:
-        raise ValueError('must not be "hub": that is the name of the other side')
-    return one_token(value)
-
-
 def known_timezone(value: str) -> str:
     """Return the name of a time zone that this machine knows."""
     try:
@@ -59,25 +49,6 @@ def known_timezone(value: str) -> str:
         raise ValueError(
             "unknown time zone; must be like UTC or Europe/Berlin (package tzdata holds them)"
         ) from exc
-    return value
-
-
-def readable_file(value: Path) -> Path:
-    """Return a path that is a file.
-
-    One that this user may not look for is let pass: the gateway may run as another user.
-    """
-    mode = _mode(value)
-    if mode is not None and stat.S_ISDIR(mode):
-        raise ValueError("is a directory; must be a file")
-    return value
-
-
-def folder(value: Path) -> Path:
-    """Return a path that is a directory, or that this user may not look for."""
-    mode = _mode(value)
-    if mode is not None and not stat.S_ISDIR(mode):
-        raise ValueError("must be a directory")
     return value
 
 
@@ -91,12 +62,3 @@ def _port(url: str) -> int | None:
         return urlsplit(url).port
     except ValueError:
         return -1 if url.startswith(("nats", "tls", "ws")) else 65536
-
-
-def _mode(path: Path) -> int | None:
-    try:
-        return path.stat().st_mode
-    except PermissionError:
-        return None
-    except OSError as exc:
-        raise ValueError(exc.strerror or "not found") from exc

@@ -95,7 +95,7 @@ def build() -> bytes:
 
 
 def self_check(model: bytes) -> float:
-    """Return the largest difference from NumPy over random machines, relative to 1 + the NumPy score."""
+    """Return the largest difference from NumPy over random machines, relative to 1 + score."""
     rng = np.random.default_rng(0)
     session = ort.InferenceSession(model, providers=["CPUExecutionProvider"])
     worst = 0.0

@@ -1,0 +1,192 @@
+"""The hub away under load, then back: what arrives, in which order, and how late.
+
+python -m benchmarks.outage --seconds 60
+python -m benchmarks.outage --seconds 60 --cut --in-order-backlog 500
+"""
+
+import argparse
+import asyncio
+import json
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import numpy as np
+
+from benchmarks.kill import GATEWAY, config, start_load
+from benchmarks.stand import Stand, stand
+from benchmarks.truth import Comparison, Told, at_hub, compare, disordered, expected
+from gateway.leaf.relay import Relay
+
+_BEFORE_S = 3.0
+_AFTER_S = 6.0
+
+
+@dataclass(frozen=True, slots=True)
+class Outage:
+    """What came of it.
+
+    Attributes:
+        backlog: Outcomes that waited when the hub came back.
+        returned_s: From the hub's return to the first outcome there.
+        caught_up_s: From then until the last of the backlog was there.
+        late: Outcomes that came over the late lane.
+        late_disordered, live_disordered: Sources out of order within a lane; over both together
+            it is ``outcomes.disordered``.
+        before_ms, after_ms: p50, p95 and the most from a device's publish to the hub's commit, of
+            outcomes made before the outage, and of those made after the first was back.
+    """
+
+    seconds: float
+    backlog: int
+    outcomes: Comparison
+    returned_s: float
+    caught_up_s: float
+    late: int
+    late_disordered: int
+    live_disordered: int
+    before_ms: list[float]
+    after_ms: list[float]
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """What is done.
+
+    Attributes:
+        cut: The link is cut; otherwise the hub is stopped.
+        in_order_backlog: As in the configuration.
+    """
+
+    seconds: float
+    cut: bool = False
+    in_order_backlog: int = 5000
+    rate_hz: float = 1000.0
+    devices: int = 250
+
+
+async def run(folder: Path, case: Case) -> Outage:
+    """Load a gateway, take its hub away for a while, and look at what the hub has in the end."""
+    with stand(folder) as here:
+        here.start_hub()
+        leaf = urlsplit(here.leaf_url)
+        with _relay((str(leaf.hostname), int(leaf.port or 0))) as link:
+            hub = f"nats-leaf://127.0.0.1:{link.port}" if case.cut else here.leaf_url
+            here.write_config(config("embedded", hub, case.in_order_backlog))
+            here.start_gateway()
+            seconds = _BEFORE_S + case.seconds + _AFTER_S
+            load = start_load(
+                here.broker(), rate_hz=case.rate_hz, devices=case.devices, seconds=seconds
+            )
+            time.sleep(_BEFORE_S)
+            gone_ns, back_ns, backlog = _take_away(here, link if case.cut else None, case.seconds)
+            load.communicate()
+            here.settle(60.0)
+        told = await at_hub(here.hub_url)
+        here.stop("gateway")
+        outcomes = compare(expected(here.state_dir), told, GATEWAY)
+        return _summary(case, told, outcomes, (gone_ns, back_ns, backlog))
+
+
+def _take_away(here: Stand, link: "_Link | None", seconds: float) -> tuple[int, int, int]:
+    gone_ns = time.time_ns()
+    if link:
+        link.cut()
+    else:
+        here.stop("hub")
+    time.sleep(seconds)
+    backlog: int = here.ask("/status")["outcomes"]["queued"]
+    if link:
+        link.restore()
+    else:
+        here.start_hub()
+    return gone_ns, time.time_ns(), backlog
+
+
+def _summary(
+    case: Case, told: list[Told], outcomes: Comparison, when: tuple[int, int, int]
+) -> Outage:
+    gone_ns, back_ns, backlog = when
+    first_ns = min((t.stored_ns for t in told if t.stored_ns > back_ns - 2e9), default=back_ns)
+    waited = [t for t in told if gone_ns / 1e6 < t.end_ms < back_ns / 1e6]
+    return Outage(
+        seconds=case.seconds,
+        backlog=backlog,
+        outcomes=outcomes,
+        returned_s=round((first_ns - back_ns) / 1e9, 2),
+        caught_up_s=round((max((t.stored_ns for t in waited), default=0) - first_ns) / 1e9, 2),
+        late=sum(t.late for t in told),
+        late_disordered=disordered(t for t in told if t.late),
+        live_disordered=disordered(t for t in told if not t.late),
+        before_ms=_spread([t.delay_ms for t in told if t.end_ms < gone_ns / 1e6 - 500]),
+        after_ms=_spread([t.delay_ms for t in told if t.end_ms > first_ns / 1e6]),
+    )
+
+
+def _spread(values: list[float]) -> list[float]:
+    if not values:
+        return []
+    return [round(float(v), 1) for v in np.percentile(values, (50, 95, 100))]
+
+
+class _Link:
+    """A relay, told from a thread that has no event loop."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, relay: Relay) -> None:
+        self._loop = loop
+        self._relay = relay
+
+    @property
+    def port(self) -> int:
+        return self._relay.port
+
+    def cut(self) -> None:
+        asyncio.run_coroutine_threadsafe(self._relay.cut(), self._loop).result(5)
+
+    def restore(self) -> None:
+        asyncio.run_coroutine_threadsafe(self._relay.restore(), self._loop).result(5)
+
+
+@contextmanager
+def _relay(target: tuple[str, int]) -> Iterator[_Link]:
+    """Run a relay on a thread of its own."""
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever, name="relay", daemon=True)
+    thread.start()
+    link = _Link(loop, Relay(target))
+    try:
+        link.restore()
+        yield link
+    finally:
+        link.cut()
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join(5)
+        loop.close()
+
+
+def main() -> int:
+    """Take the hub away and print what came of it; return 0 if nothing is missing or twice."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.outage", description=__doc__)
+    parser.add_argument("--seconds", type=float, default=60.0)
+    parser.add_argument("--cut", action="store_true", help="cut the link instead")
+    parser.add_argument("--in-order-backlog", type=int, default=5000)
+    parser.add_argument("--rate", type=float, default=1000.0, help="messages per second")
+    parser.add_argument("--devices", type=int, default=250)
+    options = parser.parse_args()
+    case = Case(
+        options.seconds, options.cut, options.in_order_backlog, options.rate, options.devices
+    )
+    with tempfile.TemporaryDirectory(prefix="weir-outage-") as folder:
+        outage = asyncio.run(run(Path(folder), case))
+    print(json.dumps(asdict(outage)))
+    return 0 if outage.outcomes.exact else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
