@@ -21,7 +21,7 @@ import numpy as np
 
 from benchmarks.kill import GATEWAY, config, start_load
 from benchmarks.stand import Stand, stand
-from benchmarks.truth import Comparison, Told, at_hub, compare, disordered, expected
+from benchmarks.truth import Comparison, Told, acknowledged, at_hub, compare, disordered, expected
 from gateway.leaf.relay import Relay
 
 _BEFORE_S = 3.0
@@ -41,6 +41,7 @@ class Outage:
             it is ``outcomes.disordered``.
         before_ms, after_ms: p50, p95 and the most from a device's publish to the hub's commit, of
             outcomes made before the outage, and of those made after the first was back.
+        held_ms: The same of the latter from the leaf's acknowledgement on: how long they lay there.
     """
 
     seconds: float
@@ -53,6 +54,7 @@ class Outage:
     live_disordered: int
     before_ms: list[float]
     after_ms: list[float]
+    held_ms: list[float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +84,8 @@ async def run(folder: Path, case: Case) -> Outage:
             here.start_gateway()
             seconds = _BEFORE_S + case.seconds + _AFTER_S
             load = start_load(
-                here.broker(), rate_hz=case.rate_hz, devices=case.devices, seconds=seconds
-            )
+                here.broker(), rate_hz=case.rate_hz, devices=case.devices, seconds=seconds, qos=0
+            )  # what is in the store is what counts here
             time.sleep(_BEFORE_S)
             gone_ns, back_ns, backlog = _take_away(here, link if case.cut else None, case.seconds)
             load.communicate()
@@ -91,7 +93,8 @@ async def run(folder: Path, case: Case) -> Outage:
         told = await at_hub(here.hub_url)
         here.stop("gateway")
         outcomes = compare(expected(here.state_dir), told, GATEWAY)
-        return _summary(case, told, outcomes, (gone_ns, back_ns, backlog))
+        queued_ns = acknowledged(here.state_dir)
+        return _summary(case, told, outcomes, (gone_ns, back_ns, backlog), queued_ns)
 
 
 def _take_away(here: Stand, link: "_Link | None", seconds: float) -> tuple[int, int, int]:
@@ -110,11 +113,16 @@ def _take_away(here: Stand, link: "_Link | None", seconds: float) -> tuple[int, 
 
 
 def _summary(
-    case: Case, told: list[Told], outcomes: Comparison, when: tuple[int, int, int]
+    case: Case,
+    told: list[Told],
+    outcomes: Comparison,
+    when: tuple[int, int, int],
+    queued_ns: dict[str, int],
 ) -> Outage:
     gone_ns, back_ns, backlog = when
     first_ns = min((t.stored_ns for t in told if t.stored_ns > back_ns - 2e9), default=back_ns)
     waited = [t for t in told if gone_ns / 1e6 < t.end_ms < back_ns / 1e6]
+    after = [t for t in told if t.end_ms > first_ns / 1e6]
     return Outage(
         seconds=case.seconds,
         backlog=backlog,
@@ -125,7 +133,8 @@ def _summary(
         late_disordered=disordered(t for t in told if t.late),
         live_disordered=disordered(t for t in told if not t.late),
         before_ms=_spread([t.delay_ms for t in told if t.end_ms < gone_ns / 1e6 - 500]),
-        after_ms=_spread([t.delay_ms for t in told if t.end_ms > first_ns / 1e6]),
+        after_ms=_spread([t.delay_ms for t in after]),
+        held_ms=_spread([(t.stored_ns - queued_ns[t.id]) / 1e6 for t in after]),
     )
 
 

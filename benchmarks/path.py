@@ -243,5 +243,19 @@ def main(rates: list[int], mosquitto: str = "") -> None:
         report(measure(rate, mosquitto=mosquitto))
 
 
+def ceiling(mosquitto: str = "", rates: tuple[int, ...] = (15_000, 20_000, 25_000, 30_000)) -> int:
+    """Print and return the highest rate at which every message was stored."""
+    best = 0
+    for rate in rates:
+        run = measure(rate, seconds=10, mosquitto=mosquitto)
+        report(run)
+        kept_pace = run.sent >= 0.98 * rate * 10
+        if not kept_pace or run.shed or run.stored < run.sent:
+            break
+        best = rate
+    print(f"highest rate stored with nothing shed: {best:,} messages/s, {3 * best:,} readings/s")
+    return best
+
+
 if __name__ == "__main__":
     main([int(rate) for rate in sys.argv[1:]] or [1000, 5000, 10_000])

@@ -116,6 +116,13 @@ def expected(state_dir: Path, plugin: str = PLUGIN) -> list[tuple[str, int]]:
     return due(rows, floor[0] if floor and floor[0] else 0)
 
 
+def acknowledged(state_dir: Path) -> dict[str, int]:
+    """Return when the leaf acknowledged each outcome (Unix ns), by id."""
+    with duckdb.connect(str(state_dir / "weir.duckdb"), read_only=True) as store:
+        rows = store.execute("SELECT id, epoch_us(min(time)) FROM outcome GROUP BY id").fetchall()
+    return {name: time_us * 1000 for name, time_us in rows}
+
+
 def due(rows: Iterable[tuple[str, int]], floor_us: int = 0) -> list[tuple[str, int]]:
     """Return which rows (source, time in us), in the order of arrival, end a window.
 

@@ -6,7 +6,7 @@ import logging
 import signal
 import sys
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 
 from prometheus_client import CollectorRegistry
@@ -52,8 +52,9 @@ async def run(settings: Settings, ready: Callable[[Running], None] | None = None
         The exit code: 1 when a part of it failed.
 
     Raises:
-        ConfigError: A port is taken, or another gateway uses the state directory.
-        LeafError: The nats-server does not start.
+        ConfigError: The state directory cannot be written, or another gateway uses it.
+        PortTakenError: The metrics port is taken.
+        LeafError: The nats-server does not start, or a port of it is taken.
         StoreError: The store does not open.
     """
     stop = asyncio.Event()
@@ -215,19 +216,21 @@ async def _tasks(
 
     None of them ends by itself; one that does has failed, which sets ``ended``.
     """
-    async with asyncio.TaskGroup() as group:
-        tasks: list[asyncio.Task[None]] = []
+    tasks: list[asyncio.Task[None]] = []
 
-        async def guard(name: str, work: Coroutine[None, None, None]) -> None:
-            try:
-                await work
-            except Exception:
-                log.exception("%s failed", name)
-            ended.set()
+    async def guard(name: str, work: Coroutine[None, None, None]) -> None:
+        try:
+            await work
+        except Exception:
+            log.exception("%s failed", name)
+        ended.set()
 
-        yield lambda name, work: tasks.append(group.create_task(guard(name, work), name=name))
+    try:
+        yield lambda name, work: tasks.append(asyncio.create_task(guard(name, work), name=name))
+    finally:  # no TaskGroup: it would wrap what went wrong in the block, and none of these raises
         for task in tasks:
             task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def _finish(running: Running) -> None:
@@ -260,12 +263,13 @@ def _only_one(state_dir: Path) -> Iterator[None]:
         ConfigError: Another one holds it, or it cannot be written.
     """
     key = f"gateway.state_dir = {str(state_dir)!r}"
-    try:
-        state_dir.mkdir(parents=True, exist_ok=True)
-        with (state_dir / "lock").open("w") as file:
+    with ExitStack() as stack:
+        try:
+            state_dir.mkdir(parents=True, exist_ok=True)
+            file = stack.enter_context((state_dir / "lock").open("w"))
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            yield
-    except BlockingIOError as exc:
-        raise ConfigError([f"{key}: another gateway is running on it; stop it first"]) from exc
-    except PermissionError as exc:
-        raise ConfigError([f"{key}: not writable: {exc}"]) from exc
+        except BlockingIOError as exc:
+            raise ConfigError([f"{key}: another gateway is running on it; stop it first"]) from exc
+        except OSError as exc:
+            raise ConfigError([f"{key}: not writable: {exc.strerror}"]) from exc
+        yield

@@ -1,9 +1,11 @@
 """How a running gateway is asked: JSON over a local socket, metrics and health over HTTP."""
 
 import logging
+import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -11,7 +13,8 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
-from gateway.errors import ConfigError
+from gateway.config import MetricsSection
+from gateway.errors import ConfigError, GatewayError
 from gateway.features import QueryError
 from gateway.metrics import GatewayCollector
 from gateway.status import Running, devices, is_ready, plugins, status, unclaimed
@@ -23,31 +26,50 @@ _QUERY_BYTES = 100_000
 _MOST_ROWS = 1000
 
 
+class PortTakenError(GatewayError):
+    """The metrics port is taken; it may be free at the next try."""
+
+    code = "port_taken"
+
+
 @asynccontextmanager
 async def serve(running: Running, registry: CollectorRegistry) -> AsyncIterator[None]:
     """Answer on the local socket, and on the metrics port unless it is -1.
 
     Raises:
-        ConfigError: The metrics port is taken.
+        ConfigError: The socket cannot be made.
+        PortTakenError: The metrics port is taken.
     """
     registry.register(GatewayCollector(running))
     async with AsyncExitStack() as stack:
         local = await _runner(stack, _local_app(running))
-        path = running.settings.socket_path
-        path.unlink(missing_ok=True)
-        await web.UnixSite(local, str(path)).start()
-        path.chmod(0o660)
-        stack.callback(path.unlink, missing_ok=True)
-        listen = running.settings.metrics
-        if listen.port >= 0:
+        await _listen_locally(stack, local, running.settings.socket_path)
+        if running.settings.metrics.port >= 0:
             public = await _runner(stack, _public_app(running, registry))
-            try:
-                await web.TCPSite(public, listen.host, listen.port).start()
-            except OSError as exc:
-                raise ConfigError(
-                    [f"metrics.port = {listen.port}: {exc.strerror}; set another, or -1 for none"]
-                ) from exc
+            await _listen(public, running.settings.metrics)
         yield
+
+
+async def _listen_locally(stack: AsyncExitStack, runner: web.AppRunner, path: Path) -> None:
+    """Listen on a socket that the gateway's user and group may open."""
+    try:
+        path.unlink(missing_ok=True)  # noqa: ASYNC240 - an inode
+        await web.UnixSite(runner, str(path)).start()
+        path.chmod(0o660)  # noqa: ASYNC240 - an inode
+    except OSError as exc:  # a path of more than 107 bytes is one
+        raise ConfigError([f"gateway.state_dir: no socket can be made at {path}: {exc}"]) from exc
+    stack.callback(path.unlink, missing_ok=True)
+
+
+async def _listen(runner: web.AppRunner, listen: MetricsSection) -> None:
+    try:
+        await web.TCPSite(runner, listen.host, listen.port).start()
+    except OSError as exc:
+        raise PortTakenError(
+            f"cannot listen on {listen.host}:{listen.port} for metrics: "
+            f"{os.strerror(exc.errno or 0)}; set another [metrics] port, 0 for a free one or "
+            "-1 for none"
+        ) from exc
 
 
 async def _runner(stack: AsyncExitStack, app: web.Application) -> web.AppRunner:

@@ -94,7 +94,7 @@ def status(running: Running) -> Document:
             **_address(running),
         },
         "leaf": asdict(running.leaf.state()),
-        "hub": {"url": settings.hub.url, **asdict(running.forwarder.state())},
+        "hub": {"url": settings.hub.shown_url, **asdict(running.forwarder.state())},
         "store": running.store.size(),
         "devices": len(running.store.register.devices),
         "profiles": {

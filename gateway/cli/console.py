@@ -10,39 +10,54 @@ from typing import Annotated, Any
 import orjson
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
-from gateway.config import Settings, load_settings
+from gateway.config import CONFIG_VARIABLE, Settings, load_settings
 from gateway.errors import ConfigError, GatewayError
 
 out = Console(highlight=False)
-err = Console(stderr=True, highlight=False)
+err = Console(stderr=True, highlight=False, soft_wrap=True)  # a log's line is not broken
 
 SYSTEM_CONFIG = Path("/etc/weir/gateway.toml")
 
 ConfigOption = Annotated[
     Path | None,
-    typer.Option("-c", "--config", help="gateway.toml; default: $WEIR_CONFIG, /etc/weir, or none"),
+    typer.Option(
+        "-c", "--config", help=f"gateway.toml; default: ${CONFIG_VARIABLE}, {SYSTEM_CONFIG}, none"
+    ),
 ]
 StateOption = Annotated[
-    Path | None, typer.Option("--state-dir", help="state directory of the gateway to ask")
+    Path | None, typer.Option("--state-dir", help="the gateway's state directory")
 ]
-JsonOption = Annotated[bool, typer.Option("--json", help="for programs: JSON")]
+JsonOption = Annotated[bool, typer.Option("--json", metavar="", help="one line of JSON")]
 
 
-def settings(config: Path | None, state_dir: Path | None = None, **tables: Any) -> Settings:  # noqa: ANN401 - as TOML has them
+def settings(
+    config: Path | None,
+    state_dir: Path | None = None,
+    *,
+    existing: bool = False,
+    **tables: Any,  # noqa: ANN401 - as TOML has them
+) -> Settings:
     """Load the configuration that a command speaks of.
+
+    Args:
+        config: The file named on the command line, if any.
+        state_dir: Wins over the configuration's.
+        existing: Files and folders named in it must be there.
+        tables: What else the command line says.
 
     Raises:
         ConfigError: With all that is wrong.
     """
-    named = os.environ.get("WEIR_CONFIG")
+    named = os.environ.get(CONFIG_VARIABLE)
     path = config or (Path(named) if named else None)
     if path is None and SYSTEM_CONFIG.is_file():
         path = SYSTEM_CONFIG
     if state_dir:
         tables.setdefault("gateway", {})["state_dir"] = str(state_dir)
-    return load_settings(path, **tables)
+    return load_settings(path, existing=existing, **tables)
 
 
 @contextmanager
@@ -52,26 +67,42 @@ def told() -> Iterator[None]:
         yield
     except ConfigError as exc:
         for problem in exc.problems:
-            err.print(f"[red]error:[/red] {_plain(problem)}")
+            complain(problem)
         raise typer.Exit(exc.exit_code) from exc
     except GatewayError as exc:
-        err.print(f"[red]error:[/red] {_plain(str(exc))}")
+        complain(str(exc))
         raise typer.Exit(1) from exc
+    except KeyboardInterrupt:
+        raise typer.Exit(130) from None  # as a shell has it: 128 and SIGINT's number
+
+
+def complain(problem: str) -> None:
+    """Print what is wrong to standard error."""
+    err.print(f"[red]error:[/red] {escape(problem)}")
 
 
 def print_json(document: Any) -> None:  # noqa: ANN401 - any JSON
     """Print one JSON document on one line."""
     sys.stdout.write(orjson.dumps(document, default=str).decode() + "\n")
+    sys.stdout.flush()  # a program at a pipe's other end waits for each
 
 
-def table(*columns: str, title: str | None = None) -> Table:
-    """Return a table with left-aligned columns; one named ``#...`` is right-aligned."""
-    made = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
+def table(*columns: str) -> Table:
+    """Return a table with left-aligned columns.
+
+    One named ``#...`` is right-aligned; one named ``!...`` is never broken or cut.
+    """
+    made = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
-        number = column.startswith("#")
-        made.add_column(column.lstrip("#"), justify="right" if number else "left")
+        made.add_column(
+            column.lstrip("#!"),
+            justify="right" if column.startswith("#") else "left",
+            no_wrap=column.startswith(("#", "!")),
+            overflow="fold",
+        )
     return made
 
 
-def _plain(text: str) -> str:
-    return text.replace("[", "\\[")
+def cells(*texts: object) -> list[str]:
+    """Return data as a row's cells: a topic or payload may hold what looks like rich's markup."""
+    return [escape("" if text is None else str(text)) for text in texts]

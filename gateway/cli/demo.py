@@ -23,7 +23,7 @@ def demo(
     A pump wears out, its gateway notices, and the link to the hub is cut for a while. Exit code 0
     only if every message and every outcome is accounted for at the end.
 
-    Example: weir demo --seconds 30 --json
+    Example: `weir demo --seconds 30 --json`
     """
     with told():
         report = asyncio.run(_run(seconds, seed, live=not json))

@@ -9,12 +9,16 @@ from typing import Annotated
 import typer
 
 from gateway.cli.console import JsonOption, out, print_json, told
+from gateway.cli.text import counted
 from gateway.config import default_state_dir
 from gateway.leaf.hub import Hub, HubOptions
 from gateway.leaf.hub_config import render_hub_config
 
 hub = typer.Typer(
-    help="A try-out hub, and the configuration of a real one.", invoke_without_command=True
+    help="A try-out hub, and the configuration of a real one.",
+    invoke_without_command=True,
+    add_completion=False,
+    rich_markup_mode="markdown",
 )
 
 _DirectoryOption = Annotated[Path | None, typer.Option("--dir", help="where it keeps outcomes")]
@@ -24,7 +28,7 @@ _DirectoryOption = Annotated[Path | None, typer.Option("--dir", help="where it k
 def run_hub(
     context: typer.Context,
     directory: _DirectoryOption = None,
-    host: Annotated[str, typer.Option(help="where it listens")] = "127.0.0.1",
+    host: Annotated[str, typer.Option(help="address it listens on")] = "127.0.0.1",
     client_port: Annotated[int, typer.Option(help="for NATS clients; 0: a free one")] = 4222,
     leaf_port: Annotated[int, typer.Option(help="for gateways; 0: a free one")] = 7422,
     mqtt_port: Annotated[int, typer.Option(help="for MQTT 3.1.1 clients; 0: a free one")] = 1884,
@@ -32,7 +36,9 @@ def run_hub(
 ) -> None:
     """Run a try-out hub until SIGTERM or Ctrl-C: nats-server with the stream OUTCOMES.
 
-    Example: weir hub --leaf-port 7422
+    It prints what connects a gateway to it. On the loopback it lets everyone in.
+
+    Example: `weir hub --leaf-port 7422`
     """
     if context.invoked_subcommand:
         return
@@ -57,7 +63,7 @@ def config(
 ) -> None:
     """Write a nats-server configuration for a real hub, with a password for each gateway.
 
-    Example: weir hub config shop-01 shop-02 -o hub.conf
+    Example: `weir hub config shop-01 shop-02 -o hub.conf`
     """
     names = {name: secrets.token_urlsafe(18) for name in gateways}
     users = {name: secrets.token_urlsafe(18) for name in ("admin", "reader", "sys")}
@@ -68,9 +74,14 @@ def config(
     if output is None:
         out.print(text, markup=False, soft_wrap=True)
         return
-    output.touch(mode=0o600)
-    output.write_text(text, encoding="utf-8")
-    out.print(f"{output}: for {len(names)} gateways; it holds their passwords, keep it private")
+    try:
+        output.touch(mode=0o600)
+        output.chmod(0o600)
+        output.write_text(text, encoding="utf-8")
+    except OSError as exc:
+        raise typer.BadParameter(f"{output}: {exc.strerror}") from exc
+    holds = counted(len(names), "gateway")
+    _print(f"{output}: for {holds}; it holds their passwords, keep it private")
 
 
 async def _serve(server: Hub, *, json: bool) -> None:
@@ -84,11 +95,15 @@ async def _serve(server: Hub, *, json: bool) -> None:
             host, port = server.mqtt_address
             print_json({"url": server.url, "leaf_url": server.leaf_url, "mqtt": f"{host}:{port}"})
         else:
-            out.print("[green]hub is ready[/green]; a gateway connects to it with")
+            out.print("[green]hub is ready[/green]; in a gateway's gateway.toml:", soft_wrap=True)
             for line in lines:
-                out.print(f"  {line}", markup=False)
-            out.print(f"  # or: weir run --hub {server.leaf_url}", markup=False)
-            out.print(f"see what arrives: weir outcomes --follow --hub {server.url}")
+                _print(f"  {line}")
+            _print(f"  # the same without a file: weir run --hub {server.leaf_url}")
+            _print(f"see what arrives: weir outcomes --follow --hub {server.url}")
         await stop.wait()
     finally:
         await server.stop()
+
+
+def _print(line: str) -> None:
+    out.print(line, markup=False, soft_wrap=True)

@@ -5,11 +5,13 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 
 from gateway.cli.console import (
     ConfigOption,
     JsonOption,
     StateOption,
+    cells,
     out,
     print_json,
     settings,
@@ -20,7 +22,12 @@ from gateway.client import NotRunningError, ask
 from gateway.inference.directory import PluginDirectory
 from gateway.inference.scaffold import check_plugin, new_plugin
 
-plugin = typer.Typer(help="Plugins: what runs, a test of one, a new one.", no_args_is_help=True)
+plugin = typer.Typer(
+    help="Plugins: what runs, a test of one, a new one.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="markdown",
+)
 
 
 @plugin.command("list")
@@ -29,7 +36,7 @@ def list_(
 ) -> None:
     """Plugins that are there, and how they are if the gateway runs.
 
-    Example: weir plugin list
+    Example: `weir plugin list`
     """
     with told():
         chosen = settings(config, state_dir)
@@ -52,12 +59,13 @@ def list_(
     if json:
         print_json({"plugins": rows, "set_aside": rejected})
         return
-    shown = table("plugin", "version", "state", "title", "folder")
+    shown = table("plugin", "!state", "title", "folder")
     for row in rows:
-        shown.add_row(*(row[key] for key in ("name", "version", "state", "title", "folder")))
-    out.print(shown)
+        name = f"{row['name']} {row['version']}"
+        shown.add_row(*cells(name, row["state"], row["title"], row["folder"]))
+    out.print(shown if rows else "no plugin is there")
     for reason in rejected:
-        out.print(f"[yellow]set aside[/yellow] {reason}")
+        out.print(f"[yellow]set aside[/yellow] {escape(reason)}", soft_wrap=True)
 
 
 @plugin.command("test")
@@ -66,7 +74,7 @@ def check(
 ) -> None:
     """Run a plugin's test cases in a process of its own, as the gateway would.
 
-    Example: weir plugin test plugins/machine-anomaly
+    Example: `weir plugin test plugins/machine-anomaly`
     """
     with told():
         report = asyncio.run(check_plugin(folder))
@@ -74,11 +82,10 @@ def check(
         print_json({"ok": report.ok, "cases": report.cases, "log": report.log})
     else:
         for name, wrong in report.cases.items():
-            out.print(
-                f"[red]failed[/red] {name}: {wrong}" if wrong else f"[green]ok[/green] {name}"
-            )
+            said = f"[red]failed[/red] {escape(name)}: {escape(wrong)}"
+            out.print(said if wrong else f"[green]ok[/green] {escape(name)}", soft_wrap=True)
         for line in report.log if not report.ok else ():
-            out.print(f"  {line}", markup=False)
+            out.print(f"  {line}", markup=False, soft_wrap=True)
         if not report.cases:
             out.print("no testcases/ in this plugin: it loads, and no more is known of it")
     raise typer.Exit(0 if report.ok else 1)
@@ -88,12 +95,16 @@ def check(
 def new(
     name: Annotated[str, typer.Argument(help="letters, digits, - and _")],
     directory: Annotated[Path, typer.Option("--dir", help="where")] = Path(),
-    code: Annotated[bool, typer.Option("--code", help="with a plugin.py")] = False,
+    code: Annotated[bool, typer.Option("--code", metavar="", help="with a plugin.py")] = False,
 ) -> None:
     """Make a small plugin that works, to begin from.
 
-    Example: weir plugin new door-watch --code
+    Example: `weir plugin new door-watch --code`
     """
     with told():
         folder = new_plugin(name, directory, code=code)
-    out.print(f"{folder}: change plugin.toml, then\n  weir plugin test {folder}")
+    out.print(
+        f"{folder}: change plugin.toml, then\n  weir plugin test {folder}",
+        markup=False,
+        soft_wrap=True,
+    )

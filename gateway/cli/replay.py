@@ -63,7 +63,7 @@ def replay(
 
     The rows keep their distances in time and are moved so that the last one is now.
 
-    Example: weir replay pump.csv --as tasmota --speed 10
+    Example: `weir replay pump.csv --as tasmota --speed 10`
     """
     with told():
         path = settings(config, state_dir).socket_path

@@ -33,6 +33,34 @@ def span(seconds: float) -> str:
     return " ".join(shown) or "0 s"
 
 
+def ago(seconds: float) -> str:
+    """Return how long ago something was; a clock set back does not make it the future."""
+    return "now" if seconds < 1 else f"{span(seconds)} ago"
+
+
+def millis(milliseconds: float | None) -> str:
+    """Return a latency with two or three digits that matter; "-" where there is none."""
+    if milliseconds is None:
+        return "-"
+    return f"{milliseconds:.0f}" if milliseconds >= 100 else f"{milliseconds:.1f}"
+
+
+def counted(number: int, one: str, many: str = "") -> str:
+    """Return a number with its noun: ``1 row``, ``2,000 rows``."""
+    return f"{number:,} {one if number == 1 else many or one + 's'}"
+
+
 def value(number: float, unit: str | None) -> str:
     """Return a reading with at most five significant digits, and its unit."""
     return f"{number:.5g} {unit or ''}".rstrip()
+
+
+def numbers(named: dict[str, float]) -> str:
+    """Return an outcome's named numbers."""
+    return ", ".join(f"{name} {number:.3g}" for name, number in named.items())
+
+
+def one_line(text: str, limit: int) -> str:
+    """Return at most ``limit`` characters of a text, on one line."""
+    flat = " ".join(text.split())
+    return flat if len(flat) <= limit else flat[: limit - 1] + "…"

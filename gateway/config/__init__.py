@@ -4,15 +4,18 @@
 from, ``problems`` how it is told what is wrong.
 """
 
-from gateway.config.sections import AssetSection, HubSection, default_state_dir
+from gateway.config.sections import AssetSection, HubSection, MetricsSection, default_state_dir
 from gateway.config.settings import CONFIG_VARIABLE, SHIPPED, Settings, load_settings
+from gateway.config.values import without_login
 
 __all__ = [
     "CONFIG_VARIABLE",
     "SHIPPED",
     "AssetSection",
     "HubSection",
+    "MetricsSection",
     "Settings",
     "default_state_dir",
     "load_settings",
+    "without_login",
 ]

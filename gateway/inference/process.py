@@ -148,8 +148,8 @@ class WorkerProcess:
 
     def kill(self, reason: str) -> None:
         """End the process, and what it started, at once; the first reason is kept."""
-        self._reason = self._reason or reason
         if self._process.returncode is None:
+            self._reason = self._reason or reason
             self._sweep()
 
     def _sweep(self) -> None:
@@ -166,7 +166,7 @@ class WorkerProcess:
         except TimeoutError:
             self.kill("did not stop")
             await self.ended.wait()  # SIGKILL cannot be ignored
-        await self._watch
+        await asyncio.wait([self._watch])
 
     async def _answer(
         self, answer: asyncio.Future[tuple[str, Any]], limit_s: float, late: str
@@ -188,13 +188,17 @@ class WorkerProcess:
             self.kill("closed its socket")
 
     async def _until_ended(self) -> None:
-        await self._process.wait()
-        self._sweep()
-        if self._printed is not None and self._output is not None:
-            with contextlib.suppress(TimeoutError):  # what left its group may still hold the pipe
-                await asyncio.wait_for(self._printed.closed.wait(), 0.5)
-            self._output.close()
-        self.ended.set()
+        try:
+            await self._process.wait()
+            self._sweep()
+            if self._printed is not None:
+                with contextlib.suppress(TimeoutError):  # what left its group may hold the pipe
+                    await asyncio.wait_for(self._printed.closed.wait(), 0.5)
+        finally:  # also when the whole loop is being cancelled
+            self.kill("stopped")
+            if self._output is not None:
+                self._output.close()
+            self.ended.set()
 
 
 def _command(manifest: Manifest, descriptor: int) -> list[str]:

@@ -94,6 +94,8 @@ class WorkerRunner:
         except PluginError as exc:
             self._set_aside(exc)
             raise
+        if self._state is State.STOPPED:
+            raise WorkerError(f"{self._manifest.name}: stopped")
         first: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._task = asyncio.create_task(self._keep_running(first))
         await first
@@ -174,7 +176,7 @@ class WorkerRunner:
                 backoff_s = min(2 * backoff_s, LAST_BACKOFF_S)
         finally:
             if not first.done():
-                first.set_exception(WorkerError("stopped"))
+                first.set_exception(WorkerError(f"{self._manifest.name}: stopped"))
 
     async def _run_once(self, first: asyncio.Future[None]) -> PluginError | WorkerError:
         """Run one process from start to end and return why it ended."""

@@ -22,7 +22,7 @@ title = "Spread of a machine's temperature"
 [window]                    # what the plugin is given, for each device
 metrics = ["*temp*"]        # globs of metrics
 length_s = 60               # how far a window reaches back
-hop_s = 10                  # a window ends every 10 s
+hop_s = 10                  # a window every 10 s
 
 [features]                  # numbers of a window in SQL: DuckDB's, over the relation "window"
 sql = \"\"\"

@@ -21,6 +21,7 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
+from gateway.ingest.buffered import BufferedClient
 from gateway.model import RawMessage
 
 log = logging.getLogger(__name__)
@@ -156,7 +157,7 @@ class MqttSource:
 
     def _new_client(self) -> paho.Client:
         protocol = MQTTProtocolVersion.MQTTv5 if self._mqtt5 else MQTTProtocolVersion.MQTTv311
-        client = paho.Client(
+        client = BufferedClient(
             CallbackAPIVersion.VERSION2,
             client_id=self._client_id,
             clean_session=None if self._mqtt5 else False,

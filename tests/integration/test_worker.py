@@ -184,6 +184,17 @@ async def test_call_fails_soon_when_the_runner_is_stopped() -> None:
     assert not children()
 
 
+@pytest.mark.parametrize("after_s", [0.0, 0.01, 0.03, 0.1])
+async def test_start_ends_when_the_runner_is_stopped_meanwhile(after_s: float) -> None:
+    runner = WorkerRunner(sample("good"))
+    start = asyncio.create_task(runner.start())
+    await asyncio.sleep(after_s)
+    await runner.stop()
+    with pytest.raises(WorkerError, match="stopped"):
+        await asyncio.wait_for(start, 5)
+    assert not children()
+
+
 async def test_worker_lives_on_when_the_terminal_interrupts() -> None:
     async with running("good") as runner:
         (worker,) = children()
