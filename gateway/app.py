@@ -14,7 +14,6 @@ from prometheus_client import CollectorRegistry
 from gateway.config import Settings
 from gateway.control import serve
 from gateway.errors import ConfigError, OutboxError, PluginError
-from gateway.evaluation import Site, Surroundings
 from gateway.features import Bounds, FeatureService
 from gateway.inference.directory import PluginDirectory
 from gateway.inference.manifest import Manifest
@@ -30,6 +29,7 @@ from gateway.pipeline import Pipeline
 from gateway.profiles import Catalog
 from gateway.roster import Roster
 from gateway.status import QueueDepth, Running
+from gateway.telling import Site, Surroundings
 from gateway.topics import OUTCOME_ROOT
 
 log = logging.getLogger(__name__)

@@ -1,61 +1,27 @@
-"""One plugin at work: its windows become results, and what is to be told is handed to the leaf.
+"""One plugin at work: its windows become results, and results become outcomes.
 
-Two loops, so that the next windows are evaluated while the last outcomes are on their way to the
-disk: what has gathered meanwhile goes with the next put. A watermark moves only after the leaf
-has acknowledged what was reported up to there.
+`telling` runs beside it, so that the next windows are evaluated while the last outcomes are on
+their way to the disk.
 """
 
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import replace
 
-from gateway.errors import MessageError, OutboxError, WorkerError
-from gateway.features import FeatureService, Mark, QueryError, SentOutcome
+from gateway.errors import MessageError, WorkerError
+from gateway.features import Mark, QueryError
 from gateway.inference.manifest import Manifest
 from gateway.inference.port import ModelRunner, PoisonedError
 from gateway.inference.report import Reported, judge
-from gateway.latency import Latencies
-from gateway.ledger import Ledger
+from gateway.inference.rounds import take
 from gateway.model import Channel, Outcome, OutcomeContext, Packet, Result, Windows
-from gateway.outcomes.outbox import Outbox
 from gateway.outcomes.packet import encode
+from gateway.telling import Surroundings, Telling
 
 log = logging.getLogger(__name__)
 
 BATCH_WINDOWS = 256
-_MOST_UNTOLD = 2000
-_MOST_UNWRITTEN = 50_000
-
-
-@dataclass(frozen=True, slots=True)
-class Site:
-    """What of the configuration goes into outcomes.
-
-    Attributes:
-        gateway: The gateway's name.
-        asset_classes: Asset name to its class, where the configuration states one.
-    """
-
-    gateway: str
-    asset_classes: dict[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Surroundings:
-    """What all plugins share.
-
-    Attributes:
-        panel: Publishes a copy of an outcome on the device broker.
-    """
-
-    site: Site
-    store: FeatureService
-    outbox: Outbox
-    panel: Callable[[str, bytes], None]
-    ledger: Ledger
-    latencies: Latencies
 
 
 class Evaluation:
@@ -83,19 +49,14 @@ class Evaluation:
         self._around = around
         self._name = manifest.name
         self._marks = dict(around.store.marks(manifest.name))  # how far it has evaluated
-        self._settled: dict[str, Mark] = {}  # how far it has told, not yet written
         self._forgotten: set[str] = set()
-        self._untold: list[tuple[Packet, Result]] = []
-        self._reached: dict[str, Mark] = {}
-        self._pending = asyncio.Event()
-        self._unwritten: list[SentOutcome] = []
         self._evaluating = False
-        self._telling = False
+        self.telling = Telling(manifest.name, around)
 
     @property
     def is_idle(self) -> bool:
         """Say whether nothing is due, evaluated or told right now."""
-        at_work = self._evaluating or self._telling or self._reached
+        at_work = self._evaluating or not self.telling.is_idle
         return not (at_work or self._around.store.due(self._name))
 
     async def run(self) -> None:
@@ -103,7 +64,7 @@ class Evaluation:
         self.wake.set()
         async with asyncio.TaskGroup() as group:
             group.create_task(self._evaluate_forever())
-            group.create_task(self._tell_forever())
+            group.create_task(self.telling.run())
 
     def forget(self, sources: set[str] | None) -> int:
         """Let the plugin begin anew with some sources, or with all; return with how many."""
@@ -111,23 +72,12 @@ class Evaluation:
         self._forgotten |= chosen
         return len(chosen)
 
-    def settled(self) -> tuple[dict[str, Mark], list[SentOutcome]]:
-        """Return what the store is to write: marks told of, and the outcomes they stand for."""
-        return dict(self._settled), list(self._unwritten)
-
-    def written(self, marks: dict[str, Mark], sent: list[SentOutcome]) -> None:
-        """Forget what the store has written."""
-        del self._unwritten[: len(sent)]
-        for source, mark in marks.items():
-            if self._settled.get(source) is mark:
-                del self._settled[source]
-
     async def _evaluate_forever(self) -> None:
         while True:
             await self.wake.wait()
             self.wake.clear()
             while self._around.store.due(self._name):
-                while len(self._untold) >= _MOST_UNTOLD:  # noqa: ASYNC110 - only when the leaf is away
+                while self.telling.is_full:  # noqa: ASYNC110 - only when the leaf is away
                     await asyncio.sleep(0.05)
                 await self._evaluate_safely()
 
@@ -151,32 +101,54 @@ class Evaluation:
         windows = await self._around.store.take(self._name, BATCH_WINDOWS)
         if windows is None:
             return
-        taken = time.perf_counter()
-        latencies.observe("window", taken - began)
-        results = await self._infer(windows)
-        latencies.observe("infer", time.perf_counter() - taken)
-        if results is None:
-            return
+        latencies.observe("window", time.perf_counter() - began)
+        try:
+            await self._infer(windows)
+        except PoisonedError as exc:
+            if len(windows) == 1:
+                self._skip(windows, exc)
+                return
+            # One source's window must not cost the others theirs: each by itself.
+            for i in range(len(windows)):
+                await self._infer_alone(take(windows, [i]))
+
+    async def _infer_alone(self, window: Windows) -> None:
+        try:
+            await self._infer(window)
+        except PoisonedError as exc:
+            self._skip(window, exc)
+
+    async def _infer(self, windows: Windows) -> None:
+        """Evaluate windows, and judge the results.
+
+        Raises:
+            PoisonedError: The plugin fails on these windows whatever is tried.
+        """
+        began = time.perf_counter()
+        states = [self._state(source) for source in windows.sources]
+        while True:
+            try:
+                results = await self.runner.evaluate(windows, states)
+            except WorkerError as exc:
+                self.trouble = str(exc)
+                await asyncio.sleep(exc.retry_after_s)
+                continue
+            break
+        self._around.latencies.observe("infer", time.perf_counter() - began)
+        self._forgotten -= set(windows.sources)
         self.evaluated += len(windows)
         self.trouble = ""
         for i, result in enumerate(results):
             self._judge(windows, i, result)
-        self._pending.set()
 
-    async def _infer(self, windows: Windows) -> list[Result] | None:
-        """Return the results; None when the plugin fails on these windows whatever is tried."""
-        states = [self._state(source) for source in windows.sources]
-        self._forgotten -= set(windows.sources)
-        while True:
-            try:
-                return await self.runner.evaluate(windows, states)
-            except WorkerError as exc:
-                self.trouble = str(exc)
-                await asyncio.sleep(exc.retry_after_s)
-            except PoisonedError as exc:
-                self.skipped += len(windows)
-                self._complain(f"{len(windows)} windows skipped: {exc}")
-                return None
+    def _skip(self, window: Windows, exc: PoisonedError) -> None:
+        """Give a window up: it is counted, and the source goes on behind it."""
+        self.skipped += 1
+        self._complain(f"window of {window.sources[0]} skipped: {exc}")
+        source = window.sources[0]
+        mark = replace(self._marks.get(source) or Mark(0), end_ns=int(window.end_ns[0]))
+        self._marks[source] = mark
+        self.telling.reach(source, mark)
 
     def _state(self, source: str) -> bytes | None:
         mark = self._marks.get(source)
@@ -189,10 +161,11 @@ class Evaluation:
         last = Reported(mark.label, mark.reported_ns) if mark.reported_ns else None
         report, last = judge(self.manifest.report, last, result, end_ns)
         if report and (packet := self._packet(windows, i, result)):
-            self._untold.append((packet, result))
+            self.telling.tell(packet, result)
         state = mark.state if result.state is None else result.state
         label, reported_ns = last or ("", 0)
-        self._marks[source] = self._reached[source] = Mark(end_ns, label, reported_ns, state)
+        mark = self._marks[source] = Mark(end_ns, label, reported_ns, state)
+        self.telling.reach(source, mark)
 
     def _packet(self, windows: Windows, i: int, result: Result) -> Packet | None:
         source = windows.sources[i]
@@ -219,57 +192,6 @@ class Evaluation:
         if not asset:
             return context
         return OutcomeContext(context.domain, asset, context.kind, context.regime)
-
-    async def _tell_forever(self) -> None:
-        while True:
-            await self._pending.wait()
-            self._pending.clear()
-            told, self._untold = self._untold, []
-            reached, self._reached = self._reached, {}
-            self._telling = True
-            if told:
-                await self._put(told)
-            self._settled.update(reached)
-            self._telling = False
-
-    async def _put(self, told: Sequence[tuple[Packet, Result]]) -> None:
-        around, began = self._around, time.perf_counter()
-        packets = [packet for packet, _ in told]
-        while True:
-            try:
-                stored = await around.outbox.put(packets)
-            except OutboxError as exc:
-                self.trouble = f"outcomes wait: {exc}"
-                await asyncio.sleep(exc.retry_after_s)
-                continue
-            break
-        around.latencies.observe("publish", time.perf_counter() - began)
-        now_ns = time.time_ns()
-        for (packet, result), put in zip(told, stored, strict=True):
-            if put.duplicate:
-                around.ledger.outcomes_repeated += 1
-            else:
-                around.ledger.outcomes += 1
-                around.latencies.observe("total", (now_ns - packet.received_ns) / 1e9)
-            around.panel(packet.subject.replace(".", "/"), packet.payload)
-            self._note_sent(packet, result, now_ns)
-
-    def _note_sent(self, packet: Packet, result: Result, now_ns: int) -> None:
-        if len(self._unwritten) >= _MOST_UNWRITTEN:  # the store has been away for long
-            return
-        self._unwritten.append(
-            SentOutcome(
-                id=packet.id,
-                time_ns=now_ns,
-                source=packet.source,
-                plugin=self._name,
-                end_ns=packet.end_ns,
-                label=result.label,
-                score=result.score,
-                packet=packet.payload.decode(),
-                received_ns=packet.received_ns,
-            )
-        )
 
     def _complain(self, trouble: str) -> None:
         self.trouble = trouble

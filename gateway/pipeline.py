@@ -15,12 +15,13 @@ from typing import Protocol
 
 from gateway.deadletters import Unreadable
 from gateway.errors import DecodeError, MessageError, StoreError, UnclaimedError
-from gateway.evaluation import Evaluation, Surroundings
+from gateway.evaluation import Evaluation
 from gateway.features import DeadLetter, Item
 from gateway.inference.manifest import Manifest
 from gateway.inference.port import ModelRunner
 from gateway.ingest import Inbox
 from gateway.model import Decoded, RawMessage
+from gateway.telling import Surroundings
 
 log = logging.getLogger(__name__)
 
@@ -173,7 +174,7 @@ class Pipeline:
 
     async def _flush(self) -> None:
         """Write the marks that have moved, and the outcomes they stand for."""
-        settled = {name: plugin.settled() for name, plugin in self.plugins.items()}
+        settled = {name: plugin.telling.settled() for name, plugin in self.plugins.items()}
         marks = {name: moved for name, (moved, _) in settled.items() if moved}
         sent = [outcome for _, outcomes in settled.values() for outcome in outcomes]
         try:
@@ -183,7 +184,7 @@ class Pipeline:
             return
         for name, (moved, outcomes) in settled.items():
             if plugin := self.plugins.get(name):
-                plugin.written(moved, outcomes)
+                plugin.telling.written(moved, outcomes)
 
     async def _sweep_forever(self) -> None:
         while True:

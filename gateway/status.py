@@ -126,7 +126,7 @@ def plugins(running: Running) -> list[Document]:
                 "windows": active.evaluated if active else 0,
                 "skipped": active.skipped if active else 0,
                 "due": running.store.due(name),
-                "trouble": active.trouble if active else "",
+                "trouble": (active.trouble or active.telling.trouble) if active else "",
             }
         )
     return found

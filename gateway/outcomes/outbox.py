@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 
 DUPLICATE_WINDOW_S = 120
 _STORE_FAILED = 10077  # above all "maximum bytes exceeded": the queue is full
-_NAME_IN_USE = 10058  # with another configuration
+_NO_STREAM = 10059
 _NOT_FOUND = 10037
 _FULL_RETRY_S = 2.0
 _NS = 1_000_000_000
@@ -170,7 +170,10 @@ async def leaf_outbox(
 
 
 async def ensure_queue(client: Client, max_bytes: int) -> None:
-    """Create the stream OUTQ, or bring an existing one to this configuration.
+    """Bring the stream OUTQ to this configuration, or create it.
+
+    In this order: nats-server counts what a CREATE asks for against what is free before it looks
+    whether the stream is there, so creating it again after a restart is refused for want of room.
 
     Raises:
         LinkError: Refused, for one because the account has less room than ``max_bytes``.
@@ -188,11 +191,11 @@ async def ensure_queue(client: Client, max_bytes: int) -> None:
         "allow_atomic": True,
     }
     try:
-        await ask(client, f"$JS.API.STREAM.CREATE.{OUTQ_STREAM}", config)
-    except LinkError as exc:
-        if exc.err_code != _NAME_IN_USE:
-            raise
         await ask(client, f"$JS.API.STREAM.UPDATE.{OUTQ_STREAM}", config)
+    except LinkError as exc:
+        if exc.err_code != _NO_STREAM:
+            raise
+        await ask(client, f"$JS.API.STREAM.CREATE.{OUTQ_STREAM}", config)
 
 
 async def sequence_of(client: Client, which: dict[str, Any]) -> int:
