@@ -24,8 +24,8 @@ from benchmarks.stand import Stand, stand
 from benchmarks.truth import Comparison, Told, acknowledged, at_hub, compare, disordered, expected
 from gateway.leaf.relay import Relay
 
-_BEFORE_S = 3.0
-_AFTER_S = 6.0
+_BEFORE_S = 2.0
+_AFTER_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)

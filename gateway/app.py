@@ -36,6 +36,8 @@ log = logging.getLogger(__name__)
 
 _FINISH_S = 3.0
 _WATCH_QUEUE_S = 0.5
+_CANCEL_S = 0.5
+_MOST_CANCELS = 6
 _SWITCH_S = 0.0005
 """Python lets a busy thread run for 5 ms before another has its turn; the client's thread and the
 loop wait for each other, so that alone would be the latency."""
@@ -228,9 +230,20 @@ async def _tasks(
     try:
         yield lambda name, work: tasks.append(asyncio.create_task(guard(name, work), name=name))
     finally:  # no TaskGroup: it would wrap what went wrong in the block, and none of these raises
-        for task in tasks:
+        await _end(tasks)
+
+
+async def _end(tasks: list[asyncio.Task[None]]) -> None:
+    """Cancel tasks, and again if need be: nats-py loses a cancellation while it connects."""
+    pending = set(tasks)
+    for _ in range(_MOST_CANCELS):
+        if not pending:
+            return
+        for task in pending:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        _, pending = await asyncio.wait(pending, timeout=_CANCEL_S)
+    if pending:
+        log.error("did not end: %s", ", ".join(sorted(t.get_name() for t in pending)))
 
 
 async def _finish(running: Running) -> None:

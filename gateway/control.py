@@ -46,7 +46,7 @@ async def serve(running: Running, registry: CollectorRegistry) -> AsyncIterator[
         await _listen_locally(stack, local, running.settings.socket_path)
         if running.settings.metrics.port >= 0:
             public = await _runner(stack, _public_app(running, registry))
-            await _listen(public, running.settings.metrics)
+            running.addresses["metrics"] = await _listen(public, running.settings.metrics)
         yield
 
 
@@ -61,7 +61,8 @@ async def _listen_locally(stack: AsyncExitStack, runner: web.AppRunner, path: Pa
     stack.callback(path.unlink, missing_ok=True)
 
 
-async def _listen(runner: web.AppRunner, listen: MetricsSection) -> None:
+async def _listen(runner: web.AppRunner, listen: MetricsSection) -> str:
+    """Listen for whoever reads metrics; return the url, for the port may be any free one."""
     try:
         await web.TCPSite(runner, listen.host, listen.port).start()
     except OSError as exc:
@@ -70,6 +71,8 @@ async def _listen(runner: web.AppRunner, listen: MetricsSection) -> None:
             f"{os.strerror(exc.errno or 0)}; set another [metrics] port, 0 for a free one or "
             "-1 for none"
         ) from exc
+    host, port = runner.addresses[0][:2]
+    return f"http://[{host}]:{port}/metrics" if ":" in host else f"http://{host}:{port}/metrics"
 
 
 async def _runner(stack: AsyncExitStack, app: web.Application) -> web.AppRunner:

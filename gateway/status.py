@@ -26,6 +26,7 @@ class Running:
     """The parts of a gateway at work.
 
     Attributes:
+        addresses: Where it is asked over HTTP, by what for; filled once it listens.
         ended: Set when a part has failed and the gateway must stop.
     """
 
@@ -42,6 +43,7 @@ class Running:
     outbox: LeafOutbox
     forwarder: Forwarder
     queue: "QueueDepth"
+    addresses: dict[str, str] = field(default_factory=dict)
     started_at: float = field(default_factory=time.monotonic)
     ended: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -101,6 +103,7 @@ def status(running: Running) -> Document:
             "loaded": len(running.catalog.profiles),
             "set_aside": [str(error) for error in running.catalog.rejected],
         },
+        "metrics": running.addresses.get("metrics", ""),
         "plugins": plugins(running),
         "plugins_set_aside": [str(error) for error in running.roster.set_aside],
     }

@@ -43,7 +43,9 @@ leafnodes {{
   reconnect: "500ms"
   remotes: [ {{
     url: "nats-leaf://gw:g@127.0.0.1:{leaf_port}", account: UP, ignore_discovered_servers: true
-    deny_exports: [ "outq.>", "$JS.ACK.OUTQ.>", "$JS.EVENT.>", "_INBOX.>", "$MQTT.>", "$KV.>", "$O.>" ]
+    deny_exports: [
+      "outq.>", "$JS.ACK.OUTQ.>", "$JS.EVENT.>", "_INBOX.>", "$MQTT.>", "$KV.>", "$O.>"
+    ]
     deny_imports: [ "outq.>", "$MQTT.>", "$JS.gw-01.API.>" ]
   }} ]
 }}

@@ -15,7 +15,6 @@ from gateway.leaf.hub import Hub, HubOptions
 from gateway.leaf.hub_config import render_hub_config
 
 hub = typer.Typer(
-    help="A try-out hub, and the configuration of a real one.",
     invoke_without_command=True,
     add_completion=False,
     rich_markup_mode="markdown",
@@ -34,9 +33,10 @@ def run_hub(
     mqtt_port: Annotated[int, typer.Option(help="for MQTT 3.1.1 clients; 0: a free one")] = 1884,
     json: JsonOption = False,
 ) -> None:
-    """Run a try-out hub until SIGTERM or Ctrl-C: nats-server with the stream OUTCOMES.
+    """Run a try-out hub until SIGTERM or Ctrl-C, or configure a real one.
 
-    It prints what connects a gateway to it. On the loopback it lets everyone in.
+    It is nats-server with the stream OUTCOMES; it prints what connects a gateway to it. On the
+    loopback it lets everyone in.
 
     Example: `weir hub --leaf-port 7422`
     """

@@ -47,6 +47,8 @@ def _lines(document: Document) -> Iterator[tuple[str, str]]:
         p50, p95 = millis(total["p50"]), millis(total["p95"])
         yield "latency", f"message to outcome p50 {p50} ms, p95 {p95} ms"
     yield "leaf", _leaf(document["leaf"])
+    if document["metrics"]:
+        yield "metrics", escape(document["metrics"])
 
 
 def _broker(broker: Document) -> str:

@@ -23,7 +23,7 @@ from gateway.inference.directory import PluginDirectory
 from gateway.inference.scaffold import check_plugin, new_plugin
 
 plugin = typer.Typer(
-    help="Plugins: what runs, a test of one, a new one.",
+    help="Plugins: what runs, a test of one, a new one.\n\nExample: `weir plugin list`",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode="markdown",

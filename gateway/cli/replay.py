@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -22,7 +23,8 @@ from gateway.cli.console import (
     settings,
     told,
 )
-from gateway.cli.table_file import TableFile, read_table
+from gateway.cli.table_file import TableError, TableFile, read_table
+from gateway.cli.text import counted
 from gateway.client import ask
 from gateway.demo.dialects import DIALECTS, Dialect
 from gateway.errors import BrokerError
@@ -72,6 +74,7 @@ def replay(
         address = broker or str(ask(path, "/status")["broker"]["url"]).partition("://")[2]
         host, _, port = address.strip("/").partition(":")
         table = read_table(file, [name.strip() for name in skip.split(",")])
+        _check_times(table, dialect)
         plan = Plan(
             table, device or token(file.stem), DIALECTS[dialect], speed, host, int(port or 1883)
         )
@@ -80,11 +83,27 @@ def replay(
     if json:
         print_json(report)
     else:
+        rows, metrics = counted(report["rows"], "row"), counted(report["metrics"], "metric")
         out.print(
-            f"{report['rows']} rows x {report['metrics']} metrics = {report['expected']} readings; "
-            f"{report['stored']} are in the store"
+            f"{rows} x {metrics} = {report['expected']:,} readings; "
+            f"{report['stored']:,} are in the store"
         )
     raise typer.Exit(0 if report["stored"] == report["expected"] else 1)
+
+
+def _check_times(table: TableFile, dialect: str) -> None:
+    """Refuse rows that this firmware could not tell apart: the store keeps one of them.
+
+    Raises:
+        TableError: With the first such row.
+    """
+    step_s = DIALECTS[dialect].step_s
+    for number, (earlier, later) in enumerate(pairwise(table.seconds), start=3):
+        if later - earlier < step_s * 0.999:  # times of a file are decimal fractions
+            raise TableError(
+                f"line {number}: {later - earlier:.6g} s after the row before; as {dialect} rows "
+                f"must be {step_s:g} s apart in the order of their times"
+            )
 
 
 async def _publish(plan: Plan, *, quiet: bool) -> int:
@@ -119,7 +138,7 @@ def _messages(plan: Plan, base_ns: int) -> Iterator[tuple[float, tuple[str, byte
     for at_s, values in zip(plan.table.seconds, plan.table.rows, strict=True):
         named = dict(zip(plan.table.columns, values, strict=True))
         known = {name: number for name, number in named.items() if number is not None}
-        yield at_s, plan.dialect(plan.device, known, base_ns + int(at_s * 1e6) * 1000)
+        yield at_s, plan.dialect.message(plan.device, known, base_ns + int(at_s * 1e6) * 1000)
 
 
 def _await_stored(path: Path, plan: Plan, since_ns: int) -> dict[str, Any]:

@@ -141,8 +141,8 @@ class MqttSource:
         wait_s = 0.2
         while not self._stopping.is_set():
             began = time.monotonic()
-            self._client = client = self._new_client()
             try:
+                self._client = client = self._new_client()  # an unusable ca_file ends here
                 client.connect(
                     self._broker.host, self._broker.port, _KEEPALIVE_S, **self._session()
                 )

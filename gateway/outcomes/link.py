@@ -17,6 +17,8 @@ log = logging.getLogger(__name__)
 
 CONNECT_S = 5.0
 _RECONNECT_WAIT_S = 0.2
+_CLOSE_TRIES = 10
+_CLOSE_TRY_S = 0.1
 
 
 class LinkError(TransientError):
@@ -79,7 +81,27 @@ async def connection(url: str, gateway: str, name: str) -> AsyncIterator[Client]
         connected = True
         yield client
     finally:
+        await _close(client)
+
+
+async def _close(client: Client) -> None:
+    """Close for good, also while nats-py is reconnecting.
+
+    Its ``close`` cancels that only once, and until Python 3.12 ``asyncio.wait_for`` may forget it:
+    the client would connect again behind our back and stay.
+    """
+    try:
         await client.close()
+    except (nats.errors.Error, OSError) as exc:
+        log.debug("nats: closing: %s", exc or type(exc).__name__)
+    reconnecting = client._reconnection_task  # noqa: SLF001 - nothing public ends it
+    for _ in range(_CLOSE_TRIES):
+        if reconnecting is None or reconnecting.done():
+            break
+        reconnecting.cancel()
+        await asyncio.wait([reconnecting], timeout=_CLOSE_TRY_S)
+    if client._transport:  # noqa: SLF001 - left open when the last flush failed
+        client._transport.close()  # type: ignore[no-untyped-call]  # noqa: SLF001
 
 
 @contextmanager

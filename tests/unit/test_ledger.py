@@ -1,0 +1,13 @@
+from gateway.ledger import Ledger
+
+
+def test_every_message_is_in_one_place_when_some_have_ended() -> None:
+    ledger = Ledger(received=20, stored_messages=7, duplicates=2)
+    ledger.dead_letters.update(bad_json=3, unclaimed=1)
+    ledger.shed["sensors/a"] += 4
+    assert ledger.ended() == 17
+    assert ledger.in_hand() == 3
+
+
+def test_nothing_is_in_hand_when_nothing_came() -> None:
+    assert Ledger().in_hand() == 0

@@ -1,0 +1,56 @@
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from gateway.cli import text
+
+
+@pytest.mark.parametrize(
+    ("size_bytes", "shown"),
+    [(0, "0 B"), (999, "999 B"), (1500, "1.5 kB"), (2_500_000, "2.5 MB"), (7.2e9, "7.2 GB")],
+)
+def test_size_has_a_unit_when_shown(size_bytes: float, shown: str) -> None:
+    assert text.size(size_bytes) == shown
+
+
+@pytest.mark.parametrize(
+    ("seconds", "shown"),
+    [(0.4, "0 s"), (59, "59 s"), (60, "1 min"), (3_725, "1 h 2 min"), (90_061, "1 d 1 h")],
+)
+def test_span_has_two_units_when_long(seconds: float, shown: str) -> None:
+    assert text.span(seconds) == shown
+
+
+@pytest.mark.parametrize(("seconds", "shown"), [(-5, "now"), (0.9, "now"), (61, "1 min 1 s ago")])
+def test_ago_is_now_when_the_clock_was_set_back(seconds: float, shown: str) -> None:
+    assert text.ago(seconds) == shown
+
+
+@pytest.mark.parametrize(("milliseconds", "shown"), [(None, "-"), (2.345, "2.3"), (132.1, "132")])
+def test_millis_have_no_more_digits_than_matter_when_shown(
+    milliseconds: float | None, shown: str
+) -> None:
+    assert text.millis(milliseconds) == shown
+
+
+def test_moment_has_a_date_when_it_was_another_day() -> None:
+    now = datetime.now(UTC)
+    assert text.moment(int(now.timestamp() * 1000)) == now.strftime("%H:%M:%S")
+    old = now - timedelta(days=2)
+    assert text.moment(old.replace(tzinfo=None).isoformat()) == old.strftime("%Y-%m-%d %H:%M:%S")
+
+
+def test_noun_is_plural_when_there_are_several() -> None:
+    assert text.counted(1, "row") == "1 row"
+    assert text.counted(2000, "row") == "2,000 rows"
+    assert text.counted(2, "leaf", "leaves") == "2 leaves"
+
+
+def test_value_is_short_when_it_has_many_digits() -> None:
+    assert text.value(21.123456, "°C") == "21.123 °C"
+    assert text.value(3.0, None) == "3"
+
+
+def test_long_text_is_one_line_and_cut_when_it_is_too_long() -> None:
+    assert text.one_line("a\n  b\tc", 20) == "a b c"
+    assert text.one_line("x" * 30, 10) == "x" * 9 + "…"
