@@ -5,37 +5,41 @@ WEIR := $(VENV)/bin/weir
 PIP := $(PY) -m pip install --quiet --disable-pip-version-check --no-deps
 export ORT_DISABLE_TELEMETRY := 1
 
-.PHONY: help install install-dev check test demo bench model lock clean
+.PHONY: help install install-dev demo check test bench model lock clean
 .DELETE_ON_ERROR:
 
-help: ## list the commands
-	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | while IFS='	' read -r name text; do \
+		printf '  make %-12s %s\n' "$$name" "$$text"; done
 
+# A stamp in the environment says what was installed; it is older than what it was made from when
+# that has changed.
 $(VENV)/.run: requirements/build.txt requirements/run.txt pyproject.toml
-	@echo "installing into $(VENV) (about 170 MB, once)"
+	@echo "Installing Weir into $(VENV): about 170 MB, once. This takes a minute or two."
 	@packaging/venv.sh $(VENV)
 	@$(PIP) --require-hashes -r requirements/build.txt -r requirements/run.txt
 	@$(PIP) --no-build-isolation --editable .
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.run requirements/dev.txt
+	@echo "Installing what checks and tests need into $(VENV), once."
 	@$(PIP) --require-hashes -r requirements/dev.txt
 	@touch $@
 
 install: $(VENV)/.run ## install into .venv, every package pinned by hash
-install-dev: $(VENV)/.dev ## the same and what the tests need
+install-dev: $(VENV)/.dev ## the same, and what checks and tests need
 
 demo: install ## a small plant, a gateway and a try-out hub: see what flows
-	$(WEIR) demo
+	@$(WEIR) demo
 
-check: install-dev ## ruff, mypy --strict, import-linter
+check: install-dev ## format, lint, types, layers
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports
 
-test: install-dev ## all tests, with real servers
-	tests/get-mosquitto.sh
+test: install-dev ## all tests, with real servers; a few minutes
+	@tests/get-mosquitto.sh
 	$(PY) -m pytest
 
 bench: install-dev ## the figures of the README
@@ -49,4 +53,5 @@ lock: ## resolve the pinned requirements anew (needs uv)
 	requirements/lock.sh
 
 clean: ## remove what the commands above made
-	rm -rf $(VENV) .tools build dist *.egg-info
+	rm -rf $(VENV) .tools build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache \
+		.import_linter_cache .hypothesis

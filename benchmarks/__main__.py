@@ -21,6 +21,7 @@ def _skab() -> None:
 
 def _path() -> None:
     path.main([1000, 5000, 10_000])
+    path.main([1000, 5000], every=True)
     mosquitto = _mosquitto()
     if mosquitto:
         path.main([1000, 5000, 10_000], mosquitto)

@@ -28,12 +28,14 @@ class Stand:
 
     Attributes:
         folder: Everything lies below it.
+        hub_dir: Where the hub keeps outcomes.
         broker: Host and port for devices.
         hub_url: For NATS clients.
         processes: By name; started as a user would start them.
     """
 
     folder: Path
+    hub_dir: Path
     hub_url: str = ""
     leaf_url: str = ""
     processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
@@ -55,7 +57,7 @@ class Stand:
     def start_hub(self, *options: str) -> None:
         """Start `weir hub`, on the same ports if it was started before."""
         process = subprocess.Popen(
-            [*_WEIR, "hub", "--dir", str(self.folder / "hub"), "--client-port", "0",
+            [*_WEIR, "hub", "--dir", str(self.hub_dir), "--client-port", "0",
              "--leaf-port", "0", "--mqtt-port", "0", "--json", *options],
             stdout=subprocess.PIPE, start_new_session=True,
         )  # fmt: skip
@@ -181,12 +183,18 @@ def _name(parent: str, child: psutil.Process) -> str:
 
 
 @contextlib.contextmanager
-def stand(folder: Path) -> Iterator[Stand]:
-    """Give a stand whose processes are stopped at the end of the block."""
-    made = Stand(folder)
+def stand(folder: Path, hub_dir: Path | None = None) -> Iterator[Stand]:
+    """Give a stand whose processes are stopped at the end of the block.
+
+    Args:
+        folder: Where everything lies.
+        hub_dir: Where the hub keeps outcomes; default: below ``folder``.
+    """
+    made = Stand(folder, hub_dir or folder / "hub")
     try:
         yield made
     finally:
-        for name in ("gateway", "hub"):
-            if name in made.processes:
-                made.stop(name)
+        with contextlib.ExitStack() as all_of_them:
+            for name in ("hub", "gateway"):
+                if name in made.processes:
+                    all_of_them.callback(made.stop, name)

@@ -14,6 +14,7 @@ import nats
 import orjson
 from nats.js.api import AckPolicy, ConsumerConfig
 
+from gateway.features.planner import first_delay_ns
 from gateway.outcomes.packet import packet_id
 
 PLUGIN = "bench-mean"
@@ -126,13 +127,16 @@ def acknowledged(state_dir: Path) -> dict[str, int]:
 def due(rows: Iterable[tuple[str, int]], floor_us: int = 0) -> list[tuple[str, int]]:
     """Return which rows (source, time in us), in the order of arrival, end a window.
 
-    The first of each source behind ``floor_us``, and then each first one that lies a hop later.
+    The first of each source behind ``floor_us`` that lies the source's own delay after its first,
+    and then each first one that lies a hop later.
     """
     hop_us = int(HOP_S * 1e6 * (1 - EARLY))
     following: dict[str, int] = {}
     ends: list[tuple[str, int]] = []
     for source, time_us in rows:
-        if time_us >= following.get(source, floor_us + 1):
+        if source not in following and time_us > floor_us:
+            following[source] = time_us + first_delay_ns(source, HOP_S) // 1000
+        if time_us >= following.get(source, time_us + 1):
             following[source] = time_us + hop_us
             ends.append((source, time_us))
     return ends

@@ -117,6 +117,7 @@ def _local_app(running: Running) -> web.Application:
     app.router.add_get("/deadletters", _table(running, "dead_letter"))
     app.router.add_get("/outcomes", _table(running, "outcome"))
     app.router.add_post("/sql", _sql(running))
+    app.router.add_post("/plugins/{name}/forget", _forget(running))
     return app
 
 
@@ -148,6 +149,24 @@ def _sql(running: Running) -> Handler:
         except QueryError as exc:
             return _json({"error": str(exc)}, 400)
         return _json({"columns": columns, "rows": rows})
+
+    return handler
+
+
+def _forget(running: Running) -> Handler:
+    """Let a plugin begin anew with the sources in the body, a JSON list; with all if it is empty."""
+
+    async def handler(request: web.Request) -> web.Response:
+        name = request.match_info["name"]
+        plugin = running.pipeline.plugins.get(name)
+        if plugin is None:
+            there = ", ".join(sorted(running.pipeline.plugins)) or "none"
+            return _json({"error": f"no plugin {name!r} runs here; there are: {there}"}, 404)
+        try:
+            sources = {str(source) for source in orjson.loads(await request.read())}
+        except (orjson.JSONDecodeError, TypeError):
+            return _json({"error": "the body must be a JSON list of sources"}, 400)
+        return _json({"forgotten": plugin.forget(sources or None)})
 
     return handler
 

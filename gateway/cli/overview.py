@@ -91,7 +91,7 @@ def _hub(hub: Document) -> str:
         return "none set: outcomes are kept until \\[hub] url is"
     if hub["up"]:
         return f"{escape(hub['url'])}, [green]up[/green], {hub['forwarded']:,} brought over"
-    reason = f": {escape(hub['last_error'])}" if hub["last_error"] else ""
+    reason = f": {escape(hub['reason'])}" if hub["reason"] else ""
     return f"{escape(hub['url'])}, [red]away[/red]{reason}; outcomes wait here"
 
 

@@ -3,7 +3,9 @@
 import asyncio
 from pathlib import Path
 from typing import Annotated
+from urllib.parse import quote
 
+import orjson
 import typer
 from rich.markup import escape
 
@@ -12,12 +14,14 @@ from gateway.cli.console import (
     JsonOption,
     StateOption,
     cells,
+    complain,
     out,
     print_json,
     settings,
     table,
     told,
 )
+from gateway.cli.text import counted
 from gateway.client import NotRunningError, ask
 from gateway.inference.directory import PluginDirectory
 from gateway.inference.scaffold import check_plugin, new_plugin
@@ -108,3 +112,30 @@ def new(
         markup=False,
         soft_wrap=True,
     )
+
+
+@plugin.command("forget")
+def forget(
+    name: Annotated[str, typer.Argument(help="of a plugin that runs")],
+    source: Annotated[
+        list[str] | None, typer.Option(help="a device or asset; may be repeated; default: all")
+    ] = None,
+    config: ConfigOption = None,
+    state_dir: StateOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Let a plugin learn anew what is normal, after a repair or a change of regime.
+
+    Example: `weir plugin forget machine-anomaly --source pump-1`
+    """
+    with told():
+        body = orjson.dumps(source or []).decode()
+        path = settings(config, state_dir).socket_path
+        found = ask(path, f"/plugins/{quote(name, safe='')}/forget", body)
+    if json:
+        print_json(found)
+    else:
+        out.print(f"{counted(found['forgotten'], 'source')} forgotten; it begins anew")
+    if source and found["forgotten"] < len(source):
+        complain(f"{name} knows only {counted(found['forgotten'], 'source')} of those")
+        raise typer.Exit(1)

@@ -98,7 +98,7 @@ def plant_devices(zone: tzinfo = UTC) -> tuple[Device, ...]:
         Device(
             name=bearing,
             firmware="int16 waveform",
-            period_s=0.25,
+            period_s=0.1,
             say=lambda plant, t_s, ns: firmware.vibration_waveform(
                 bearing, plant.waveform(t_s), WAVEFORM_RATE_HZ, ns
             ),

@@ -7,12 +7,12 @@ import signal
 import sys
 import tempfile
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import orjson
 
@@ -30,7 +30,8 @@ CUT_FOR_S = 10.0
 _START_S = 30.0
 _SETTLE_S = 15.0
 _LOOK_S = 0.25
-_KEPT_OUTCOMES = 8
+_KEPT_OUTCOMES = 40
+_QUEUE_LOOKS = 60
 
 
 class DemoError(GatewayError):
@@ -45,21 +46,23 @@ class Scene:
 
     Attributes:
         said: What happened last, in a sentence.
-        link_cut: The link to the hub is cut.
+        link: Of the relay before the hub: up, cut, or back after it was cut.
         status: The gateway's own, or empty while it starts.
         devices: With their newest readings.
         outcomes: The newest at the hub, newest first.
-        readings_per_s: Over the last look.
+        queue: What waited for the hub, a look each second, the newest last.
+        readings_per_s: Over the last second.
         published: Messages by device, as the devices count them.
     """
 
     began: float = field(default_factory=time.monotonic)
     said: str = "starting hub and gateway ..."
-    link_cut: bool = False
+    link: Literal["up", "cut", "back"] = "up"
     status: dict[str, Any] = field(default_factory=dict)
     devices: list[dict[str, Any]] = field(default_factory=list)
     outcomes: list[Told] = field(default_factory=list)
     at_hub: int = 0
+    queue: deque[int] = field(default_factory=lambda: deque(maxlen=_QUEUE_LOOKS))
     readings_per_s: float = 0.0
     published: Counter[str] = field(default_factory=Counter)
     firmware: dict[str, str] = field(default_factory=lambda: dict(names()))
@@ -84,37 +87,49 @@ class Show:
         """Play it and return the report.
 
         Raises:
-            GatewayError: Something did not start.
+            GatewayError: Something did not start, or broke down.
         """
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop.set)
-        async with AsyncExitStack() as stack:
-            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="weir-demo-")))
-            hub = Hub(HubOptions(folder / "hub", client_port=0, leaf_port=0, mqtt_port=0))
-            await hub.start()
-            stack.push_async_callback(hub.stop)
-            relay = await stack.enter_async_context(Relay(("127.0.0.1", hub.leaf_port)))
-            config = write_config(folder, relay.port)
-            socket_path = await stack.enter_async_context(_gateway(folder, config))
-            async with asyncio.TaskGroup() as group:
-                watching = [
-                    group.create_task(self._watch(socket_path)),
-                    group.create_task(self._read(hub)),
-                    group.create_task(self._cut(relay)),
-                ]
-                await self._play(socket_path)
-                await relay.restore()
-                self.scene.link_cut = False
-                await self._settle(socket_path, hub)
-                for task in watching:
-                    task.cancel()
-            return self._report(await hub.count())
+        try:
+            async with AsyncExitStack() as stack:
+                folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="weir-demo-")))
+                return await self._run(folder, stack)
+        except ExceptionGroup as exc:
+            first = exc.exceptions[0]
+            raise DemoError(f"{type(first).__name__}: {first}") from exc
+        finally:
+            for number in (signal.SIGTERM, signal.SIGINT):
+                loop.remove_signal_handler(number)
+
+    async def _run(self, folder: Path, stack: AsyncExitStack) -> dict[str, Any]:
+        hub = Hub(HubOptions(folder / "hub", client_port=0, leaf_port=0, mqtt_port=0))
+        await hub.start()
+        stack.push_async_callback(hub.stop)
+        relay = await stack.enter_async_context(Relay(("127.0.0.1", hub.leaf_port)))
+        config = write_config(folder, relay.port)
+        socket_path = await stack.enter_async_context(_gateway(folder, config))
+        async with asyncio.TaskGroup() as group:
+            watching = [
+                group.create_task(self._watch(socket_path)),
+                group.create_task(self._read(hub)),
+            ]
+            cutting = group.create_task(self._cut(relay))
+            await self._play(socket_path)
+            cutting.cancel()
+            await relay.restore()
+            if self.scene.link == "cut":
+                self.scene.link = "back"
+            await self._settle(socket_path, hub)
+            for task in watching:
+                task.cancel()
+        return self._report(await hub.count())
 
     async def _play(self, socket_path: Path) -> None:
         self.scene.status = await _ask(socket_path, "/status")
         host, _, port = self.scene.status["broker"]["url"].partition("://")[2].partition(":")
-        self.scene.said = "the pump's machine is being learned; its bearing begins to wear at 12 s"
+        self.scene.said = "the pump is being learned; its bearing begins to wear at 12 s"
         self.scene.began = time.monotonic()
         speaking = asyncio.create_task(
             run_devices(host, int(port), Plant(self._seed), published=self.scene.published)
@@ -137,12 +152,12 @@ class Show:
         short = 0 < self._seconds < CUT_AFTER_S + 2 * CUT_FOR_S
         await asyncio.sleep(self._seconds / 2 if short else CUT_AFTER_S)
         await relay.cut()
-        self.scene.link_cut = True
-        self.scene.said = "the link to the hub is CUT: outcomes wait on the box"
+        self.scene.link = "cut"
+        self.scene.said = "the link to the hub is CUT: outcomes wait on the box, nothing is lost"
         await asyncio.sleep(self._seconds / 4 if short else CUT_FOR_S)
         await relay.restore()
-        self.scene.link_cut = False
-        self.scene.said = "the link to the hub is back: what waited is brought over, in order"
+        self.scene.link = "back"
+        self.scene.said = "the link to the hub is BACK: what waited is brought over, in order"
 
     async def _watch(self, socket_path: Path) -> None:
         before, at = 0, time.monotonic()
@@ -154,6 +169,7 @@ class Show:
             if now - at >= 1.0:
                 self.scene.readings_per_s = (stored - before) / (now - at)
                 before, at = stored, now
+                self.scene.queue.append(self.scene.status.get("outcomes", {}).get("queued", 0))
             await asyncio.sleep(_LOOK_S)
 
     async def _read(self, hub: Hub) -> None:

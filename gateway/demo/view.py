@@ -4,103 +4,172 @@ import time
 from typing import Any
 
 from rich.console import Group, RenderableType
+from rich.markup import escape
 from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
 from gateway.demo.show import Scene
+from gateway.outcomes.reader import Told
 
-_DEVICE_READINGS = 2
+_WORTH_SEEING = (
+    "ENERGY.Power", "ENERGY.Current", "switch:0.apower", "temperature:100.tC", "vibration",
+    "pressure", "flow", "temperature", "humidity", "level", "inflow", "acc.x.rms", "acc.x.peak",
+)  # fmt: skip
+_BARS = "▁▂▃▄▅▆▇█"
+_LINES_BESIDE_OUTCOMES = 16  # headline, footer, frames and headings of all panels
+_MOST_READINGS = 3
 
 
-def picture(scene: Scene) -> RenderableType:
-    """Return the screen: flow, devices, plugins, outcomes."""
-    seconds = time.monotonic() - scene.began
-    style = "bold white on red" if scene.link_cut else "bold"
-    parts: list[RenderableType] = [Text(f" {seconds:4.0f} s  {scene.said} ", style=style)]
+def picture(scene: Scene, width: int, height: int) -> RenderableType:
+    """Return the screen: what happens, what flows, devices, plugins, outcomes.
+
+    Args:
+        scene: What there is to see.
+        width: Of the screen, in characters.
+        height: Of the screen, in lines; outcomes take what the rest leaves.
+    """
+    parts: list[RenderableType] = [headline(scene)]
     if scene.status:
-        parts += [_flow(scene), _devices(scene), _plugins(scene.status), _outcomes(scene)]
+        taken = _LINES_BESIDE_OUTCOMES + len(scene.devices) + len(scene.status["plugins"])
+        parts += [
+            _flow(scene, width),
+            _devices(scene, width),
+            _plugins(scene.status),
+            _outcomes(scene.outcomes[: max(1, height - taken)]),
+        ]
     parts.append(Text("Ctrl-C stops and adds up", style="dim"))
     return Group(*parts)
 
 
-def _flow(scene: Scene) -> Panel:
+def headline(scene: Scene) -> Text:
+    """Return what happened last, loud while the link is cut."""
+    style = {"up": "bold", "cut": "bold white on red", "back": "bold white on green"}[scene.link]
+    text = f" {time.monotonic() - scene.began:4.0f} s  {scene.said} "
+    return Text(text, style=style, no_wrap=True, overflow="ellipsis")
+
+
+def _flow(scene: Scene, width: int) -> Panel:
     status = scene.status
     messages, outcomes = status["messages"], status["outcomes"]
     total = status["latency_ms"]["total"]
-    latency = f"p50 {total['p50']:.1f} ms  p95 {total['p95']:.1f} ms" if total else "-"
-    link = "[red]cut[/red]" if not status["hub"]["up"] else "[green]up[/green]"
+    rows = _table("#messages", "#readings/s", "#outcomes", "#queued", "link", "#at the hub",
+                  "#p50 ms", "#p95 ms", "")  # fmt: skip
+    rows.add_row(
+        f"{messages['received']:,}", f"{scene.readings_per_s:.0f}", f"{outcomes['sent']:,}",
+        f"{outcomes['queued']:,}", _link(scene), f"{scene.at_hub:,}",
+        _number(total["p50"] if total else None), _number(total["p95"] if total else None),
+        style="bold",
+    )  # fmt: skip
     dead = sum(messages["dead_letters"].values())
-    return Panel(
-        f"[b]{messages['received']:,}[/b] messages  →  [b]{scene.readings_per_s:.0f}[/b] readings/s"
-        f" ({status['readings']['stored']:,} kept here)  →  [b]{outcomes['sent']}[/b] outcomes"
-        f"  →  [b]{outcomes['queued']}[/b] queued  →  link {link}  →  "
-        f"[b]{scene.at_hub}[/b] at the hub\n"
-        f"message to outcome {latency}     dead letters {dead}, duplicates "
-        f"{messages['duplicates']}, shed {messages['shed']}",
-        title="what flows",
-        title_align="left",
+    rest = (
+        f"{status['readings']['stored']:,} readings stay here; {dead} dead letters, "
+        f"{messages['duplicates']} duplicates, {messages['shed']} shed"
     )
+    queue = _bars(list(scene.queue), max(0, width - len(rest) - 16))
+    below = Text.assemble((rest, "dim"), ("   queue ", "dim"), (queue, "yellow"))
+    below.no_wrap = True
+    return _panel(Group(rows, below), "what flows")
 
 
-def _devices(scene: Scene) -> Panel:
+def _link(scene: Scene) -> str:
+    if scene.link == "cut":
+        return "[white on red] CUT [/]"
+    return "[green]up[/]" if scene.status["hub"]["up"] else "[yellow]connecting[/]"
+
+
+def _devices(scene: Scene, width: int) -> Panel:
     rows = _table("device", "firmware", "#messages", "newest readings")
+    shown = _MOST_READINGS if width >= 110 else 2
     for device in scene.devices:
-        newest = "   ".join(
-            f"{r['metric']} {r['value']:.4g} {r['unit'] or ''}".rstrip()
-            for r in device["readings"][:_DEVICE_READINGS]
-        )
+        newest = sorted(device["readings"], key=lambda reading: _rank(reading["metric"]))[:shown]
         firmware = scene.firmware.get(device["device"], device["profile"])
-        rows.add_row(device["device"], firmware, f"{device['messages']:,}", newest)
-    return Panel(rows, title="devices", title_align="left")
+        texts = (
+            device["device"],
+            firmware,
+            f"{device['messages']:,}",
+            "  ".join(map(_reading, newest)),
+        )
+        rows.add_row(*map(escape, texts))
+    return _panel(rows, "devices, each speaking as its firmware does")
+
+
+def _rank(metric: str) -> int:
+    return _WORTH_SEEING.index(metric) if metric in _WORTH_SEEING else len(_WORTH_SEEING)
+
+
+def _reading(reading: dict[str, Any]) -> str:
+    name = reading["metric"].removeprefix("ENERGY.")
+    return f"{name} {reading['value']:.4g} {reading['unit'] or ''}".rstrip()
 
 
 def _plugins(status: dict[str, Any]) -> Panel:
-    rows = _table("plugin", "health", "#windows", "#p50 ms", "#p95 ms", "#memory MB", "trouble")
+    rows = _table("plugin", "health", "#windows", "#p50 ms", "#p95 ms", "#memory", "trouble")
     for plugin in status["plugins"]:
         color = "green" if plugin["healthy"] else "red"
         rows.add_row(
-            f"{plugin['name']} {plugin['version']}",
-            f"[{color}]{plugin['state']}[/{color}]",
+            escape(f"{plugin['name']} {plugin['version']}"),
+            f"[{color}]{plugin['state'].replace('_', ' ')}[/]",
             f"{plugin['windows']:,}",
             _number(plugin["latency_p50_ms"]),
             _number(plugin["latency_p95_ms"]),
-            f"{plugin['rss_bytes'] / 1e6:.0f}",
-            plugin["trouble"],
+            f"{plugin['rss_bytes'] / 1e6:.0f} MB",
+            escape(plugin["trouble"] or ("" if plugin["healthy"] else plugin["reason"])),
         )
-    return Panel(rows, title="plugins", title_align="left")
+    return _panel(rows, "plugins")
 
 
-def _outcomes(scene: Scene) -> Panel:
-    rows = _table("time", "source", "label", "#score", "why", "#bytes", "")
-    for told in scene.outcomes:
+def _outcomes(newest: list[Told]) -> Panel:
+    rows = _table("time", "source", "label", "#score", "#bytes", "", "why")
+    for told in newest:
         content = told.content
         color = "green" if content.label == "normal" else "yellow"
-        why = ", ".join(f"{name} {share:.0%}" for name, share in content.numbers.items())
+        why = ", ".join(
+            f"{name.removeprefix(content.source + '-')} {share:.0%}"
+            for name, share in content.numbers.items()
+        )
         rows.add_row(
             time.strftime("%H:%M:%S", time.gmtime(content.end_ms / 1000)),
-            content.source,
-            f"[{color}]{content.label}[/{color}]",
+            escape(content.source),
+            f"[{color}]{escape(content.label)}[/]",
             f"{content.score:.2f}",
-            why,
             str(told.size_bytes),
             "late" if told.late else "",
+            escape(why),
         )
-    return Panel(rows, title="newest outcomes, read at the hub", title_align="left")
+    if not newest:
+        rows.add_row("[dim]none yet[/]")
+    return _panel(rows, "newest outcomes, read at the hub")
+
+
+def _bars(depths: list[int], room: int) -> str:
+    """Return the newest depths as bars, the highest one full; "" where there is no room."""
+    depths = depths[-room:] if room else []
+    top = max(depths, default=0)
+    if not top:
+        return ""
+    return "".join(_BARS[round(depth / top * (len(_BARS) - 1))] for depth in depths)
 
 
 def _number(number: float | None) -> str:
-    return "-" if number is None else f"{number:.2f}"
+    return "-" if number is None else f"{number:.1f}"
+
+
+def _panel(content: RenderableType, title: str) -> Panel:
+    return Panel(content, title=title, title_align="left", border_style="dim")
 
 
 def _table(*columns: str) -> Table:
+    """Return a table whose last column takes what is left, and is cut where that is too little."""
     table = Table(box=None, pad_edge=False, header_style="dim", expand=True)
     for column in columns:
-        right = column.startswith("#")
+        name = column.lstrip("#")
         table.add_column(
-            column.lstrip("#"),
-            justify="right" if right else "left",
+            name,
+            justify="right" if column.startswith("#") else "left",
             no_wrap=True,
             overflow="ellipsis",
+            min_width=len(name),
+            ratio=1 if column == columns[-1] else None,
         )
     return table

@@ -1,10 +1,12 @@
 """Which windows are due: a function of the readings alone.
 
-A window ends at a reading's own time. The next one of the same source ends at the first reading,
-in the order of arrival, that lies a hop later. So how messages were batched, or that the gateway
-was away, changes nothing; and what a reading says is judged at once, not at the next full second.
+A window ends at a reading's own time: a source's first one at its first reading or up to a second
+later (`first_delay_ns`), each further one at the first reading, in the order of arrival, that lies
+a hop later. So how messages were batched, or that the gateway was away, changes nothing; and what a
+reading says is judged at once, not at the next full second.
 """
 
+import zlib
 from collections import deque
 from fnmatch import fnmatchcase
 from typing import NamedTuple
@@ -35,6 +37,15 @@ def wants(spec: WindowSpec, series: Series) -> bool:
     return any(fnmatchcase(n, g) for n in names for g in spec.metrics) and not any(
         fnmatchcase(n, g) for n in names for g in spec.exclude
     )
+
+
+def first_delay_ns(source: str, hop_s: float) -> int:
+    """Return how long after its first reading a source's first window ends, at the earliest.
+
+    Up to a hop and at most a second, by the source's name: sources that begin together, as they
+    do after a power cut, are not all evaluated at the same moment of every second.
+    """
+    return int(zlib.crc32(source.encode()) / 2**32 * min(hop_s, 1.0) * 1e9)
 
 
 class Planner:
@@ -76,9 +87,12 @@ class Planner:
         sources = self._register.source_of[batch.series[wanted]].tolist()
         times_ns = batch.time_ns[wanted].tolist()
         received_ns = batch.received_ns[wanted]
-        next_ns, floor_ns = self._next_ns, self._floor_ns
+        next_ns = self._next_ns
         for i, (source, time_ns) in enumerate(zip(sources, times_ns, strict=True)):
-            if time_ns < next_ns.get(source, floor_ns + 1):
+            if source not in next_ns and time_ns > self._floor_ns:
+                name = self._register.sources[source]
+                next_ns[source] = time_ns + first_delay_ns(name, self.spec.hop_s)
+            if time_ns < next_ns.get(source, time_ns + 1):
                 continue
             if len(self._channels[source]) >= self.spec.min_channels:
                 next_ns[source] = time_ns + self._hop_ns

@@ -4,11 +4,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gateway.features.columns import Batch
 from gateway.features.marks import Mark
 from gateway.features.schema import Columns, text, times
 from gateway.features.series import Device, Series
+from gateway.model import Waveform
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,4 +114,21 @@ def outcome_columns(sent: Sequence[SentOutcome]) -> Columns:
         "score": np.array([o.score for o in sent], dtype=np.float64),
         "packet": text([o.packet for o in sent]),
         "received": times([o.received_ns for o in sent]),
+    }
+
+
+def waveform_columns(waveforms: Sequence[tuple[int, Waveform]]) -> Columns:
+    """Return a row for each sample: of which ``wave`` it is, its ``place`` in it, and its value."""
+    lengths = [len(wave.samples) for _, wave in waveforms]
+
+    def each(values: list[float], dtype: type[np.generic]) -> NDArray[np.generic]:
+        return np.repeat(np.array(values, dtype=dtype), lengths)
+
+    return {
+        "wave": each(list(range(len(waveforms))), np.int32),
+        "time": np.repeat(times([wave.time_ns for _, wave in waveforms]), lengths),
+        "series": each([series for series, _ in waveforms], np.int32),
+        "rate_hz": each([wave.rate_hz for _, wave in waveforms], np.float64),
+        "place": np.concatenate([np.arange(length) for length in lengths]),
+        "value": np.concatenate([wave.samples for _, wave in waveforms]),
     }

@@ -18,7 +18,7 @@ from tests.conftest import ROOT, Weir
 
 COMMANDS = [
     "run", "demo", "status", "devices", "outcomes", "deadletters", "sql", "check", "replay",
-    "hub", "hub config", "plugin list", "plugin test", "plugin new",
+    "hub", "hub config", "plugin list", "plugin test", "plugin new", "plugin forget",
 ]  # fmt: skip
 CONFIG = """
 [gateway]
@@ -155,6 +155,23 @@ def test_outcomes_are_told_here_and_at_the_hub_when_a_table_is_replayed(
     assert len(local) >= 1
     assert [json.loads(line)["id"] for line in local] == [json.loads(x)["id"] for x in at_hub]
     assert "cli/pump" in weir("outcomes", "--hub", here.hub_url).stdout
+    said = weir("plugin", "forget", "machine-anomaly", "--source", "pump", *_state(here))
+    assert (said.returncode, said.stdout) == (0, "1 source forgotten; it begins anew\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["nobody"], "no plugin 'nobody' runs here; there are: machine-anomaly"),
+        (["machine-anomaly", "--source", "nobody"], "knows only 0 sources of those"),
+    ],
+)
+def test_nothing_is_forgotten_when_there_is_no_such_thing(
+    here: Stand, weir: Weir, arguments: list[str], told: str
+) -> None:
+    said = weir("plugin", "forget", *arguments, *_state(here))
+    assert said.returncode == 1
+    assert told in said.stderr
 
 
 def test_gateway_is_refused_when_another_has_its_state_dir(here: Stand, weir: Weir) -> None:

@@ -156,7 +156,7 @@ class Witness:
         self._client = Client(CallbackAPIVersion.VERSION2, "witness")
         self._client.on_message = self._note
         self._client.connect(*address)
-        self._client.subscribe("#", qos=1)
+        self._client.subscribe("#")
         self._client.loop_start()
 
     def _note(self, _client: Client, _data: object, message: MQTTMessage) -> None:

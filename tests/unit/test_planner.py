@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.features.columns import Batch
-from gateway.features.planner import Planner
+from gateway.features.planner import Planner, first_delay_ns
 from gateway.features.series import Register
 from gateway.model import WindowSpec
 
@@ -39,13 +39,27 @@ def ends(planner: Planner) -> list[int]:
 
 def test_window_ends_at_a_reading_when_it_lies_a_hop_after_the_last() -> None:
     planner = planner_of(WindowSpec(hop_s=1.0), ("pump", "power"))
+    planner.done(0, 400 * 1_000_000)
     planner.note(batch_of([(0, 1500), (0, 1700), (0, 2499), (0, 2600), (0, 3700)]))
     assert ends(planner) == [1500, 2499, 3700]
+
+
+def test_first_windows_are_spread_when_sources_begin_together() -> None:
+    names = [f"device-{n}" for n in range(200)]
+    delays_s = [first_delay_ns(name, 60.0) / 1e9 for name in names]
+    assert 0 <= min(delays_s) < 0.05
+    assert 0.95 < max(delays_s) <= 1.0
+    assert delays_s == [first_delay_ns(name, 60.0) / 1e9 for name in names]
+    planner = planner_of(WindowSpec(hop_s=1.0), *((name, "power") for name in names))
+    planner.note(batch_of([(n, t) for t in range(1000, 4000, 20) for n in range(len(names))]))
+    first = {d.source: d.end_ns / 1e9 for d in reversed(planner.due)}
+    assert all(1 <= first[n] - delays_s[n] <= 1.021 for n in range(len(names)))
 
 
 def test_every_report_is_judged_when_a_device_reports_about_once_a_hop() -> None:
     planner = planner_of(WindowSpec(hop_s=1.0), ("pump", "power"))
     times = [1000, 1960, 3010, 3990, 5000]
+    planner.done(0, 0)
     planner.note(batch_of([(0, t) for t in times]))
     assert ends(planner) == times
 
