@@ -86,7 +86,7 @@ async def run(folder: Path, case: Case) -> Outage:
             load = start_load(
                 here.broker(), rate_hz=case.rate_hz, devices=case.devices, seconds=seconds, qos=0
             )  # what is in the store is what counts here
-            time.sleep(_BEFORE_S)
+            await asyncio.sleep(_BEFORE_S)
             gone_ns, back_ns, backlog = _take_away(here, link if case.cut else None, case.seconds)
             load.communicate()
             here.settle(60.0)

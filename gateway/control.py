@@ -154,7 +154,7 @@ def _sql(running: Running) -> Handler:
 
 
 def _forget(running: Running) -> Handler:
-    """Let a plugin begin anew with the sources in the body, a JSON list; with all if it is empty."""
+    """Let a plugin begin anew with the sources in the body, a JSON list; empty: with all."""
 
     async def handler(request: web.Request) -> web.Response:
         name = request.match_info["name"]

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from gateway.config import CONFIG_VARIABLE, Settings, load_settings
+from gateway.config import CONFIG_VARIABLE, Settings, load_settings, load_usable_settings
 from gateway.errors import ConfigError, GatewayError
 
 out = Console(highlight=False)
@@ -57,7 +57,8 @@ def settings(
         path = SYSTEM_CONFIG
     if state_dir:
         tables.setdefault("gateway", {})["state_dir"] = str(state_dir)
-    return load_settings(path, existing=existing, **tables)
+    load = load_usable_settings if existing else load_settings
+    return load(path, **tables)
 
 
 @contextmanager

@@ -5,7 +5,13 @@ from, ``problems`` how it is told what is wrong.
 """
 
 from gateway.config.sections import AssetSection, HubSection, MetricsSection, default_state_dir
-from gateway.config.settings import CONFIG_VARIABLE, SHIPPED, Settings, load_settings
+from gateway.config.settings import (
+    CONFIG_VARIABLE,
+    SHIPPED,
+    Settings,
+    load_settings,
+    load_usable_settings,
+)
 from gateway.config.values import without_login
 
 __all__ = [
@@ -17,5 +23,6 @@ __all__ = [
     "Settings",
     "default_state_dir",
     "load_settings",
+    "load_usable_settings",
     "without_login",
 ]

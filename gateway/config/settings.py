@@ -87,19 +87,29 @@ class Settings(BaseSettings):
         return self.gateway.state_dir / "weir.sock"
 
 
-def load_settings(
-    path: Path | None, *, existing: bool = False, **overrides: dict[str, Any]
-) -> Settings:
+def load_settings(path: Path | None, **overrides: dict[str, Any]) -> Settings:
     """Read the configuration.
 
     Args:
         path: ``gateway.toml``; None for the defaults and the environment alone.
-        existing: Refuse files and folders that are named and not there.
         overrides: Tables that win over everything, such as ``mqtt={"port": 1884}``.
 
     Raises:
         ConfigError: With every problem found, not just the first.
     """
+    return _load(path, overrides, existing=False)
+
+
+def load_usable_settings(path: Path | None, **overrides: dict[str, Any]) -> Settings:
+    """Read the configuration as `load_settings` does, for a gateway that is to run with it.
+
+    Raises:
+        ConfigError: Also for files and folders that are named and not there.
+    """
+    return _load(path, overrides, existing=True)
+
+
+def _load(path: Path | None, overrides: dict[str, dict[str, Any]], *, existing: bool) -> Settings:
     merged: dict[str, Any] = {}
     where: dict[tuple[str, ...], str] = {}
     problems: list[str] = []

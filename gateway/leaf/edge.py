@@ -184,7 +184,18 @@ def _remote(hub: HubSection, domain: str) -> Table:
         "url": leaf_url(hub.url),
         "account": "UP",
         "ignore_discovered_servers": True,  # else it dials whatever address the hub gossips
-        "deny_exports": ["outq.>", PROBE_SUBJECT, "$MQTT.>", "$KV.>", "$O.>"],
+        # The queue's deliveries, acknowledgements and advisories are this side's own: without the
+        # denies a subscriber on everything at the hub would get each outcome twice.
+        "deny_exports": [
+            "outq.>",
+            PROBE_SUBJECT,
+            *(f"$JS.ACK.{stream}.>" for stream in (OUTQ_STREAM, PROBE_STREAM)),
+            "$JS.EVENT.>",
+            "_INBOX.>",
+            "$MQTT.>",
+            "$KV.>",
+            "$O.>",
+        ],
         # The hub may neither ask this side's JetStream, nor add to the queue, nor acknowledge
         # from it, which would delete an outcome.
         "deny_imports": [

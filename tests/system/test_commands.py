@@ -47,9 +47,7 @@ def test_every_problem_is_told_when_the_configuration_is_wrong(
         assert why in told[0]
 
 
-@pytest.mark.parametrize(
-    "command", [["status"], ["devices"], ["deadletters"], ["sql", "SELECT 1"]]
-)
+@pytest.mark.parametrize("command", [["status"], ["devices"], ["deadletters"], ["sql", "SELECT 1"]])
 def test_what_to_do_is_told_when_no_gateway_runs(
     tmp_path: Path, weir: Weir, command: list[str]
 ) -> None:

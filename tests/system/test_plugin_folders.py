@@ -1,5 +1,6 @@
 """Plugin folders that come, change and misbehave while the gateway runs."""
 
+import asyncio
 import json
 import shutil
 import time
@@ -54,7 +55,7 @@ def edit(folder: Path, old: str, new: str) -> None:
 
 
 def plugin(here: Stand, name: str) -> Document:
-    found = {each["name"]: each for each in here.ask("/plugins")}
+    found: dict[str, Document] = {each["name"]: each for each in here.ask("/plugins")}
     return found.get(name, {"healthy": False, "version": "", "windows": 0, "log": [], "state": ""})
 
 
@@ -164,7 +165,7 @@ async def test_only_the_plugin_suffers_when_it_does_harm(
     assert any(reason in line for line in told), said
     harmed = plugin(here, name)
     assert harmed["restarts"] > 0
-    time.sleep(0.5)
+    await asyncio.sleep(0.5)
     steady = plugin(here, PLUGIN)
     assert steady["healthy"]
     assert steady["restarts"] == restarts

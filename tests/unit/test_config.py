@@ -5,7 +5,7 @@ from typing import Any, get_args
 import pytest
 from pydantic import BaseModel
 
-from gateway.config import SHIPPED, Settings, load_settings
+from gateway.config import SHIPPED, Settings, load_settings, load_usable_settings
 from gateway.errors import ConfigError
 
 EXAMPLE = SHIPPED / "packaging" / "gateway.toml"
@@ -23,9 +23,15 @@ def write(folder: Path, text: str, name: str = "gateway.toml") -> Path:
     return file
 
 
-def problems(path: Path | None, **more: Any) -> list[str]:  # noqa: ANN401 - as TOML has them
+def problems(path: Path | None) -> list[str]:
     with pytest.raises(ConfigError) as told:
-        load_settings(path, **more)
+        load_settings(path)
+    return told.value.problems
+
+
+def problems_to_run(path: Path | None, **more: dict[str, Any]) -> list[str]:
+    with pytest.raises(ConfigError) as told:
+        load_usable_settings(path, **more)
     return told.value.problems
 
 
@@ -82,7 +88,7 @@ def test_wrong_value_is_told_with_file_and_what_is_allowed_when_loaded(
 def test_all_problems_are_told_when_there_are_several(tmp_path: Path) -> None:
     file = write(tmp_path, "[mqtt]\nport = -1\n[store]\nmax_rows = 0\n[hubb]\n")
     more = write(tmp_path, "not toml", "gateway.d/9.toml")
-    told = problems(file, plugins={"dirs": ["/nowhere/at/all"]}, existing=True)
+    told = problems_to_run(file, plugins={"dirs": ["/nowhere/at/all"]})
     assert len(told) == 5
     assert [t for t in told if t.startswith(f"{more}: ")]
     assert [t for t in told if t.startswith("command line: plugins.dirs = '/nowhere/at/all'")]
@@ -101,19 +107,19 @@ def test_file_that_is_not_there_is_told_when_named() -> None:
 def test_missing_secret_is_told_when_files_must_exist(tmp_path: Path, table: str, key: str) -> None:
     named = tmp_path / "secret"
     file = write(tmp_path, f"[{table}]\n{key} = {str(named)!r}\n")
-    assert problems(file, existing=True) == [
+    assert problems_to_run(file) == [
         f"{file}: {table}.{key} = {str(named)!r}: No such file or directory"
     ]
     named.mkdir()
-    assert "is a directory; must be a file" in problems(file, existing=True)[0]
+    assert "is a directory; must be a file" in problems_to_run(file)[0]
     named.rmdir()
     named.write_text("x")
-    assert load_settings(file, existing=True)
+    assert load_usable_settings(file)
 
 
 def test_folders_are_told_when_they_must_exist(tmp_path: Path) -> None:
     file = write(tmp_path, f"[profiles]\ndirs = ['{tmp_path}/gone', '{tmp_path}/gateway.toml']\n")
-    first, second = problems(file, existing=True)
+    first, second = problems_to_run(file)
     assert "gone': No such file" in first
     assert "gateway.toml': is not a directory" in second
 

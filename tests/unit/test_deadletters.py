@@ -1,6 +1,5 @@
 import pytest
 
-from gateway import deadletters
 from gateway.deadletters import Unreadable, printable
 from gateway.model import RawMessage
 
@@ -29,7 +28,7 @@ def test_topics_are_bounded_when_somebody_makes_up_thousands() -> None:
 
 def test_samples_are_few_a_second_when_one_reason_floods(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [100.0]
-    monkeypatch.setattr(deadletters.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr("gateway.deadletters.time.monotonic", lambda: now[0])
     unreadable = Unreadable()
     kept = [unreadable.sample(message(), "bad_json", "", "tasmota") for _ in range(50)]
     assert sum(letter is not None for letter in kept) == 20
