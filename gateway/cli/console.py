@@ -56,7 +56,7 @@ def settings(
     if path is None and SYSTEM_CONFIG.is_file():
         path = SYSTEM_CONFIG
     if state_dir:
-        tables.setdefault("gateway", {})["state_dir"] = str(state_dir)
+        tables.setdefault("gateway", {})["state_dir"] = str(state_dir.absolute())
     load = load_usable_settings if existing else load_settings
     return load(path, **tables)
 

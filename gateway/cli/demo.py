@@ -106,6 +106,7 @@ def _print_sums(report: dict[str, Any]) -> None:
         f"{report['outcomes']:,} = {report['at_hub']:,} at the hub + {report['queued']:,} queued; "
         f"the largest packet had {report['packet_bytes_max']} bytes",
     )
-    if latency := report["latency_ms"]:
+    latency = report["latency_ms"]
+    if latency["p50"] is not None:
         rows.add_row("latency", f"p50 {latency['p50']:.1f} ms, p95 {latency['p95']:.1f} ms")
     out.print(rows)

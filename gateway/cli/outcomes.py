@@ -18,7 +18,7 @@ from gateway.cli.console import (
     settings,
     told,
 )
-from gateway.cli.text import moment, numbers
+from gateway.cli.text import numbers, stamp
 from gateway.client import ask
 from gateway.config import without_login
 from gateway.errors import GatewayError
@@ -27,7 +27,7 @@ from gateway.outcomes.reader import Told, outcomes_at_hub
 
 _LOOK_S = 0.5
 _LOOK_BACK = 1000
-_WIDTHS = (8, 22, 9, 7, 5)
+_WIDTHS = (14, 22, 9, 7, 5)
 
 Document = dict[str, Any]
 
@@ -113,7 +113,7 @@ def _of_hub(one: Told) -> list[str]:
     content = one.content
     late = "  (late: after an outage)" if one.late else ""
     return [
-        moment(content.end_ms), f"{content.gateway}/{content.source}", content.label,
+        stamp(content.end_ms), f"{content.gateway}/{content.source}", content.label,
         f"{content.score:.4g}", str(one.size_bytes),
         f"{content.kind}  {numbers(content.numbers)}".rstrip() + late,
     ]  # fmt: skip
@@ -121,14 +121,16 @@ def _of_hub(one: Told) -> list[str]:
 
 def _of_box(each: Document, packet: Document) -> list[str]:
     return [
-        moment(each["window_end"]), each["source"], each["label"], f"{each['score']:.4g}",
+        stamp(each["window_end"]), each["source"], each["label"], f"{each['score']:.4g}",
         str(len(each["packet"].encode())),
         f"{packet['kind']}  {numbers(packet.get('num', {}))}".rstrip(),
     ]  # fmt: skip
 
 
 def _print_header(source: str) -> None:
-    out.print(_row(["time", source, "label", "score", "bytes", "what was found"]), style="bold")
+    out.print(
+        _row(["time (UTC)", source, "label", "score", "bytes", "what was found"]), style="bold"
+    )
 
 
 def _print_row(row: list[str]) -> None:

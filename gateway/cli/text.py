@@ -13,6 +13,15 @@ def moment(text: str | int) -> str:
     return at.strftime("%H:%M:%S" if today else "%Y-%m-%d %H:%M:%S")
 
 
+def stamp(text: str | int) -> str:
+    """Return the same with the day always, so that rows printed one by one stay in line."""
+    if isinstance(text, int):
+        at = datetime.fromtimestamp(text / 1000, UTC)
+    else:
+        at = datetime.fromisoformat(text)
+    return at.strftime("%m-%d %H:%M:%S")
+
+
 def size(size_bytes: float) -> str:
     """Return bytes with a decimal unit."""
     for unit in ("B", "kB", "MB"):

@@ -1,25 +1,18 @@
 """The demo as a play: what is started, what happens when, and whether the sums add up."""
 
 import asyncio
-import os
-import shutil
 import signal
-import sys
 import tempfile
 import time
 from collections import Counter, deque
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-import orjson
-
-from gateway.client import ask
-from gateway.config import SHIPPED
-from gateway.demo.devices import assets, names, run_devices
+from gateway.demo.devices import names, run_devices
 from gateway.demo.plant import Plant
+from gateway.demo.stage import DemoError, asked, started_gateway, write_config
 from gateway.errors import GatewayError
 from gateway.leaf.hub import Hub, HubOptions
 from gateway.leaf.relay import Relay
@@ -27,17 +20,10 @@ from gateway.outcomes.reader import Told, outcomes_at_hub
 
 CUT_AFTER_S = 20.0
 CUT_FOR_S = 10.0
-_START_S = 30.0
 _SETTLE_S = 15.0
 _LOOK_S = 0.25
 _KEPT_OUTCOMES = 40
 _QUEUE_LOOKS = 60
-
-
-class DemoError(GatewayError):
-    """The gateway of the demo did not start."""
-
-    code = "demo"
 
 
 @dataclass(slots=True)
@@ -109,7 +95,7 @@ class Show:
         stack.push_async_callback(hub.stop)
         relay = await stack.enter_async_context(Relay(("127.0.0.1", hub.leaf_port)))
         config = write_config(folder, relay.port)
-        socket_path = await stack.enter_async_context(_gateway(folder, config))
+        socket_path = await stack.enter_async_context(started_gateway(folder, config))
         async with asyncio.TaskGroup() as group:
             watching = [
                 group.create_task(self._watch(socket_path)),
@@ -127,7 +113,7 @@ class Show:
         return self._report(await hub.count())
 
     async def _play(self, socket_path: Path) -> None:
-        self.scene.status = await _ask(socket_path, "/status")
+        self.scene.status = await asked(socket_path, "/status")
         host, _, port = self.scene.status["broker"]["url"].partition("://")[2].partition(":")
         self.scene.said = "the pump is being learned; its bearing begins to wear at 12 s"
         self.scene.began = time.monotonic()
@@ -163,8 +149,8 @@ class Show:
         before, at = 0, time.monotonic()
         while True:
             with suppress(GatewayError):
-                self.scene.status = await _ask(socket_path, "/status")
-                self.scene.devices = await _ask(socket_path, "/devices")
+                self.scene.status = await asked(socket_path, "/status")
+                self.scene.devices = await asked(socket_path, "/devices")
             stored, now = self.scene.status.get("readings", {}).get("stored", 0), time.monotonic()
             if now - at >= 1.0:
                 self.scene.readings_per_s = (stored - before) / (now - at)
@@ -182,7 +168,7 @@ class Show:
         """Wait until nothing is under way any more, at most 15 s."""
         until = time.monotonic() + _SETTLE_S
         while time.monotonic() < until:
-            status = self.scene.status = await _ask(socket_path, "/status")
+            status = self.scene.status = await asked(socket_path, "/status")
             due = sum(plugin["due"] for plugin in status["plugins"])
             sent = status["outcomes"]["sent"]
             waiting = status["messages"]["in_hand"] or due or status["outcomes"]["queued"]
@@ -204,7 +190,7 @@ class Show:
             "outcomes": status["outcomes"]["sent"],
             "queued": status["outcomes"]["queued"],
             "at_hub": at_hub,
-            "latency_ms": status["latency_ms"]["total"],
+            "latency_ms": status["latency_ms"]["total"] or {"p50": None, "p95": None},
             "packet_bytes_max": self._packet_bytes_max,
         }
 
@@ -224,73 +210,3 @@ def sums_problem(report: dict[str, Any]) -> str:
     if report["packet_bytes_max"] > 512:
         return f"a packet of {report['packet_bytes_max']} bytes"
     return ""
-
-
-def write_config(folder: Path, leaf_port: int) -> Path:
-    """Write the demo's ``gateway.toml`` and its quicker copy of machine-anomaly."""
-    state = folder / "state"
-    plugin = state / "plugins" / "machine-anomaly"
-    shutil.copytree(SHIPPED / "plugins" / "machine-anomaly", plugin)
-    manifest = plugin / "plugin.toml"
-    text = manifest.read_text(encoding="utf-8")
-    for shipped, quick in (
-        ("hop_s = 1.0", "hop_s = 0.1"),
-        ("step_s = 1.0", "step_s = 0.1"),
-        ("length_s = 30", "length_s = 3"),
-        ("learn_rows = 300", "learn_rows = 100"),
-        ("every_s = 60", "every_s = 1"),
-    ):
-        if shipped not in text:
-            raise DemoError(f"{manifest}: {shipped!r} is not there any more")
-        text = text.replace(shipped, quick)
-    manifest.write_text(text, encoding="utf-8")
-    tables = [
-        "[gateway]", 'name = "demo"', f"state_dir = {_quoted(state)}", 'log_level = "warning"',
-        "[mqtt]", "port = 0",
-        "[hub]", f'url = "nats://127.0.0.1:{leaf_port}"',
-        "[metrics]", "port = -1",
-    ]  # fmt: skip
-    for asset in assets():
-        tables += ["[[assets]]"] + [f"{key} = {_quoted(value)}" for key, value in asset.items()]
-    config = folder / "gateway.toml"
-    config.write_text("\n".join(tables) + "\n", encoding="utf-8")
-    return config
-
-
-@asynccontextmanager
-async def _gateway(folder: Path, config: Path) -> AsyncIterator[Path]:
-    """Run ``weir run`` as a process of its own; give the socket on which it answers."""
-    log = folder / "gateway.log"
-    with log.open("wb") as output:
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "gateway.cli", "run", "-c", str(config),
-            stdout=output, stderr=output, start_new_session=True,
-            env={**os.environ, "ORT_DISABLE_TELEMETRY": "1"},
-        )  # fmt: skip
-    try:
-        socket_path = folder / "state" / "weir.sock"
-        until = time.monotonic() + _START_S
-        while True:
-            with suppress(GatewayError):
-                if (await _ask(socket_path, "/status"))["ready"]:
-                    break
-            if process.returncode is not None or time.monotonic() > until:
-                raise DemoError(f"the gateway did not start:\n{log.read_text()[-2000:]}")
-            await asyncio.sleep(0.1)
-        yield socket_path
-    finally:
-        if process.returncode is None:
-            process.terminate()
-            try:
-                await asyncio.wait_for(process.wait(), 10.0)
-            except TimeoutError:
-                process.kill()
-                await process.wait()
-
-
-async def _ask(socket_path: Path, what: str) -> Any:  # noqa: ANN401 - any JSON
-    return await asyncio.to_thread(ask, socket_path, what)
-
-
-def _quoted(value: object) -> str:
-    return orjson.dumps(value if isinstance(value, list) else str(value)).decode()

@@ -307,3 +307,27 @@ def test_gateway_keeps_what_it_had_when_stopped_and_started(weir: Weir, tmp_path
         assert made.ask("/sql", "select value from readings")["rows"] == [[21.5]]
         assert made.stop("gateway", signal.SIGINT) == 0
     assert weir("status", *_state(made)).returncode == 1
+
+
+def test_demos_sums_add_up_when_it_is_stopped_early() -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "gateway.cli", "demo", "--json"],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT,
+    )  # fmt: skip
+    time.sleep(6.0)
+    process.send_signal(signal.SIGTERM)
+    said, complained = process.communicate(timeout=30.0)
+    assert process.returncode == 0, complained
+    report = json.loads(said)
+    assert report["received"] == report["published"] > 0
+    assert report["received"] == report["stored_messages"]
+    assert set(report["latency_ms"]) == {"p50", "p95"}
+
+
+def test_demo_cuts_and_restores_the_link_when_it_is_short(weir: Weir) -> None:
+    said = weir("demo", "--seconds", "8")
+    assert said.returncode == 0, said.stderr
+    lines = said.stdout.splitlines()
+    told = [n for n, line in enumerate(lines) if "CUT" in line or "BACK" in line]
+    assert len(told) == 2
+    assert "stayed on the box" in said.stdout

@@ -40,6 +40,11 @@ def test_moment_has_a_date_when_it_was_another_day() -> None:
     assert text.moment(old.replace(tzinfo=None).isoformat()) == old.strftime("%Y-%m-%d %H:%M:%S")
 
 
+def test_stamp_has_the_day_when_it_is_today_too() -> None:
+    assert text.stamp(1_700_000_000_000) == "11-14 22:13:20"
+    assert text.stamp("2023-11-14T22:13:20.5") == "11-14 22:13:20"
+
+
 def test_noun_is_plural_when_there_are_several() -> None:
     assert text.counted(1, "row") == "1 row"
     assert text.counted(2000, "row") == "2,000 rows"
