@@ -25,7 +25,8 @@ from benchmarks.truth import Comparison, Told, acknowledged, at_hub, compare, di
 from gateway.leaf.relay import Relay
 
 _BEFORE_S = 2.0
-_AFTER_S = 5.0
+_RETURN_S = 20.0  # most that link and forwarder may take
+_AFTER_S = 4.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,12 +83,15 @@ async def run(folder: Path, case: Case) -> Outage:
             hub = f"nats-leaf://127.0.0.1:{link.port}" if case.cut else here.leaf_url
             here.write_config(config("embedded", hub, case.in_order_backlog))
             here.start_gateway()
-            seconds = _BEFORE_S + case.seconds + _AFTER_S
+            seconds = _BEFORE_S + case.seconds + _RETURN_S + _AFTER_S
             load = start_load(
                 here.broker(), rate_hz=case.rate_hz, devices=case.devices, seconds=seconds, qos=0
             )  # what is in the store is what counts here
             await asyncio.sleep(_BEFORE_S)
             gone_ns, back_ns, backlog = _take_away(here, link if case.cut else None, case.seconds)
+            _await_hub(here)
+            await asyncio.sleep(_AFTER_S)
+            load.terminate()
             load.communicate()
             here.settle(60.0)
         told = await at_hub(here.hub_url)
@@ -95,6 +99,12 @@ async def run(folder: Path, case: Case) -> Outage:
         outcomes = compare(expected(here.state_dir), told, GATEWAY)
         queued_ns = acknowledged(here.state_dir)
         return _summary(case, told, outcomes, (gone_ns, back_ns, backlog), queued_ns)
+
+
+def _await_hub(here: Stand) -> None:
+    until = time.monotonic() + _RETURN_S
+    while not here.ask("/status")["hub"]["up"] and time.monotonic() < until:
+        time.sleep(0.1)
 
 
 def _take_away(here: Stand, link: "_Link | None", seconds: float) -> tuple[int, int, int]:

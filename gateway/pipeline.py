@@ -27,6 +27,7 @@ log = logging.getLogger(__name__)
 
 BATCH_MESSAGES = 2000
 FLUSH_S = 1.0
+_LONGEST_REST_S = 0.02
 SWEEP_S = 60.0
 
 
@@ -119,7 +120,9 @@ class Pipeline:
             items, dead = self._decode(messages)
             self._latencies.observe("decode", time.perf_counter() - began)
             await self._commit(messages, items, dead)
-            await asyncio.sleep(max(0.0, self._tick_s - (time.perf_counter() - began)))
+            busy_s = time.perf_counter() - began
+            # As long a rest as the batch took: under load batches grow, and each costs less.
+            await asyncio.sleep(min(max(busy_s, self._tick_s - busy_s), _LONGEST_REST_S))
 
     def _decode(self, messages: Sequence[RawMessage]) -> tuple[list[Item], list[DeadLetter]]:
         items: list[Item] = []
