@@ -42,7 +42,8 @@ test: install-dev ## all tests, with real servers; a few minutes
 	@tests/get-mosquitto.sh
 	$(PY) -m pytest
 
-bench: install-dev ## the figures of the README
+bench: install-dev ## the figures of the README; a few minutes
+	@tests/get-mosquitto.sh
 	$(PY) -m benchmarks
 
 model: install-dev ## make the shipped plugin's model anew
