@@ -75,6 +75,7 @@ class Comparison:
         extra: There and not expected.
         twice: There more than once.
         disordered: Sources whose windows do not stand in the order of their ends.
+        first_wrong: Of up to five sources the first ends (ms), expected and told, that differ.
     """
 
     expected: int
@@ -83,6 +84,7 @@ class Comparison:
     extra: int
     twice: int
     disordered: int
+    first_wrong: dict[str, tuple[int, int]]
 
     @property
     def exact(self) -> bool:
@@ -187,7 +189,21 @@ def compare(
         extra=max(len(there.keys() - wanted), wrong),
         twice=sum(count - 1 for count in there.values()),
         disordered=disordered(ours),
+        first_wrong=_first_wrong(named, {(t.source, t.end_ms) for t in ours}),
     )
+
+
+def _first_wrong(
+    wanted: set[tuple[str, int]], there: set[tuple[str, int]]
+) -> dict[str, tuple[int, int]]:
+    first: dict[str, tuple[int, int]] = {}
+    for source in sorted({source for source, _ in wanted ^ there})[:5]:
+        ends = (
+            min((end for name, end in ours - others if name == source), default=0)
+            for ours, others in ((wanted, there), (there, wanted))
+        )
+        first[source] = (next(ends), next(ends))
+    return first
 
 
 def disordered(told: Iterable[Told]) -> int:

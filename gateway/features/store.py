@@ -19,7 +19,8 @@ from gateway.features.columns import Batch, Item, digest, repeats_within, to_col
 from gateway.features.marks import Mark, pack_states
 from gateway.features.recent import Recent, Rows
 from gateway.features.retention import Bounds, sweep
-from gateway.features.schema import TABLES, VERSION, Columns, times
+from gateway.features.rows import ReadingInserter, StoredRows
+from gateway.features.schema import TABLES, VERSION, Columns
 from gateway.features.series import Register
 from gateway.features.tables import (
     DeadLetter,
@@ -38,36 +39,6 @@ log = logging.getLogger(__name__)
 
 _DIGESTED = 20_000
 """Messages at QoS >= 1 that are known again when redelivered; above any receive maximum in use."""
-_INSERT_ROWS = 8192
-
-
-class ReadingInserter:
-    """Inserts into ``reading`` from columns that DuckDB knows already.
-
-    To register columns takes 0.25 ms, as long as half the insert; so they are registered once
-    and filled anew.
-    """
-
-    def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
-        self._connection = connection
-        self._columns = {
-            "time": np.zeros(_INSERT_ROWS, dtype="datetime64[us]"),
-            "series": np.zeros(_INSERT_ROWS, dtype=np.int32),
-            "value": np.zeros(_INSERT_ROWS, dtype=np.float64),
-        }
-        connection.register("reading_columns_", self._columns)
-
-    def insert(self, batch: Batch) -> None:
-        """Insert a batch's numeric rows, in their order."""
-        for begin in range(0, len(batch.series), _INSERT_ROWS):
-            part = slice(begin, begin + _INSERT_ROWS)
-            size = len(batch.series[part])
-            self._columns["time"][:size] = times(batch.time_ns[part])
-            self._columns["series"][:size] = batch.series[part]
-            self._columns["value"][:size] = batch.value[part]
-            self._connection.execute(
-                f"INSERT INTO reading SELECT * FROM reading_columns_ LIMIT {size}"  # noqa: S608 - a number
-            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,7 +227,7 @@ class DuckStore:
             del self._digests[next(iter(self._digests))]
         self._batch += 1
 
-    def reader(self) -> "StoredRows":
+    def reader(self) -> StoredRows:
         """Return the rows for another thread."""
         return StoredRows(self._connection.cursor())
 
@@ -313,19 +284,3 @@ class DuckStore:
         devices = [self.register.devices[name] for name in self.register.touched]
         if devices:
             self._insert("device", device_columns(devices))
-
-
-class StoredRows:
-    """Reads the rows of a series from DuckDB."""
-
-    def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
-        self._connection = connection
-
-    def rows(self, series: int, start_ns: int, end_ns: int) -> Rows:
-        """Return the rows of a series with start < time <= end, in the order of their times."""
-        found = self._connection.execute(
-            "SELECT epoch_us(time) AS t, value FROM reading WHERE series = ?"
-            " AND time > make_timestamp(?) AND time <= make_timestamp(?) ORDER BY time",
-            [series, start_ns // 1000, end_ns // 1000],
-        ).fetchnumpy()
-        return found["t"].astype(np.int64) * 1000, found["value"].astype(np.float64)
