@@ -28,6 +28,7 @@ from gateway.features.tables import (
     dead_letter_columns,
     device_columns,
     outcome_columns,
+    portions,
     series_columns,
     text_columns,
     watermark_columns,
@@ -39,6 +40,9 @@ log = logging.getLogger(__name__)
 
 _DIGESTED = 20_000
 """Messages at QoS >= 1 that are known again when redelivered; above any receive maximum in use."""
+
+_INSERT_SAMPLES = 500_000
+"""Samples of waveforms in one statement: each takes some 40 bytes while they are grouped."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,12 +210,13 @@ class DuckStore:
 
     def _insert_waveforms(self, waveforms: list[tuple[int, Waveform]]) -> None:
         """Insert from columns: as a parameter a waveform takes 20 ms, a sample at a time."""
-        self._connection.register("columns_", dict(waveform_columns(waveforms)))
-        self._connection.execute(
-            "INSERT INTO waveform SELECT time, series, rate_hz, list(value ORDER BY place)"
-            " FROM columns_ GROUP BY wave, time, series, rate_hz ORDER BY wave"
-        )
-        self._connection.unregister("columns_")
+        for part in portions(waveforms, _INSERT_SAMPLES):
+            self._connection.register("columns_", dict(waveform_columns(part)))
+            self._connection.execute(
+                "INSERT INTO waveform SELECT time, series, rate_hz, list(value ORDER BY place)"
+                " FROM columns_ GROUP BY wave, time, series, rate_hz ORDER BY wave"
+            )
+            self._connection.unregister("columns_")
 
     def _rollback(self) -> None:
         try:

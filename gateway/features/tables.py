@@ -1,6 +1,6 @@
 """The records that the store writes besides readings, as columns of their tables."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -115,6 +115,22 @@ def outcome_columns(sent: Sequence[SentOutcome]) -> Columns:
         "packet": text([o.packet for o in sent]),
         "received": times([o.received_ns for o in sent]),
     }
+
+
+def portions(
+    waveforms: Sequence[tuple[int, Waveform]], samples: int
+) -> Iterator[list[tuple[int, Waveform]]]:
+    """Yield the waveforms in order, in portions of at most so many samples or of one waveform."""
+    part: list[tuple[int, Waveform]] = []
+    size = 0
+    for each in waveforms:
+        if part and size + len(each[1].samples) > samples:
+            yield part
+            part, size = [], 0
+        part.append(each)
+        size += len(each[1].samples)
+    if part:
+        yield part
 
 
 def waveform_columns(waveforms: Sequence[tuple[int, Waveform]]) -> Columns:

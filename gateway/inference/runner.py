@@ -95,7 +95,7 @@ class WorkerRunner:
             self._set_aside(exc)
             raise
         if self._state is State.STOPPED:
-            raise WorkerError(f"{self._manifest.name}: stopped")
+            raise WorkerError("stopped")
         first: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._task = asyncio.create_task(self._keep_running(first))
         await first
@@ -117,7 +117,7 @@ class WorkerRunner:
             worker = self._worker
             if worker is None:
                 wait_s = max(self._resume_at - time.monotonic(), FIRST_BACKOFF_S)
-                raise WorkerError(f"{self._manifest.name}: {self._reason or self._state}", wait_s)
+                raise WorkerError(self._reason or self._state, wait_s)
             began = time.perf_counter()
             try:
                 results = await worker.evaluate(windows, states)
@@ -154,11 +154,10 @@ class WorkerRunner:
         same = self._failed_batch == oldest_ns
         self._failures = self._failures + 1 if same else 1
         self._failed_batch = oldest_ns
-        text = f"{self._manifest.name}: {exc}"
         if self._failures < POISON_AFTER:
-            return WorkerError(text, FIRST_BACKOFF_S)
+            return WorkerError(str(exc), FIRST_BACKOFF_S)
         self._failures = 0
-        return PoisonedError(f"{text}; {POISON_AFTER} times on the same batch")
+        return PoisonedError(f"{exc}; {POISON_AFTER} times on the same batch")
 
     async def _keep_running(self, first: asyncio.Future[None]) -> None:
         backoff_s = FIRST_BACKOFF_S
@@ -176,7 +175,7 @@ class WorkerRunner:
                 backoff_s = min(2 * backoff_s, LAST_BACKOFF_S)
         finally:
             if not first.done():
-                first.set_exception(WorkerError(f"{self._manifest.name}: stopped"))
+                first.set_exception(WorkerError("stopped"))
 
     async def _run_once(self, first: asyncio.Future[None]) -> PluginError | WorkerError:
         """Run one process from start to end and return why it ended."""

@@ -98,7 +98,7 @@ def edge_table(settings: Settings, ports: EdgePorts, passwords: Mapping[str, str
             "host": settings.mqtt.host,
             "port": ports.mqtt,
             "no_auth_user": "device",
-            "ack_wait": "30s",
+            "ack_wait": "10s",  # a gateway that was killed gets what it had in hand after this
             "max_ack_pending": settings.mqtt.receive_maximum,
         }
     if settings.hub.url:

@@ -93,8 +93,8 @@ def _sends_again_soon(monkeypatch: pytest.MonkeyPatch) -> None:
 
     def render(settings: Settings, ports: EdgePorts, passwords: Mapping[str, str]) -> str:
         text = render_edge(settings, ports, passwords)
-        assert 'ack_wait: "30s"' in text
-        return text.replace('ack_wait: "30s"', 'ack_wait: "3s"')
+        assert 'ack_wait: "10s"' in text
+        return text.replace('ack_wait: "10s"', 'ack_wait: "3s"')
 
     monkeypatch.setattr("gateway.leaf.leaf.render_edge", render)
 

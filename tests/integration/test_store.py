@@ -81,6 +81,21 @@ def test_text_and_waveform_are_kept_when_a_message_carries_them(tmp_path: Path) 
     store.close()
 
 
+def test_waveforms_are_kept_in_order_when_they_take_several_statements(tmp_path: Path) -> None:
+    store = open_store(tmp_path)
+    raw, decoded = message("vib", NOW)
+    waves = [
+        Waveform("vib", "acc.x", "g", NOW + n * SECOND, 1000.0, np.full(300_000, n, np.float32))
+        for n in range(4)
+    ]
+    append(store, [(raw, decoded._replace(waveforms=waves))])
+    kept = store.cursor().execute(
+        "SELECT len(samples), samples[1], samples[300000] FROM waveform ORDER BY time"
+    )
+    assert kept.fetchall() == [(300_000, float(n), float(n)) for n in range(4)]
+    store.close()
+
+
 def test_dead_letter_is_kept_with_its_sample(tmp_path: Path) -> None:
     store = open_store(tmp_path)
     store.append([], [DeadLetter(NOW, "t", "bad_json", "line 1", "json", 7, "\\x00abc")])
