@@ -70,6 +70,7 @@ class Pipeline:
         self.unreadable = Unreadable()
         self.plugins: dict[str, Evaluation] = {}
         self._loops: dict[str, asyncio.Task[None]] = {}
+        self._flushing = asyncio.Lock()
 
     async def run(self) -> None:
         """Run until cancelled; then what is in hand is finished first, within limits."""
@@ -177,17 +178,21 @@ class Pipeline:
 
     async def _flush(self) -> None:
         """Write the marks that have moved, and the outcomes they stand for."""
-        settled = {name: plugin.telling.settled() for name, plugin in self.plugins.items()}
-        marks = {name: moved for name, (moved, _) in settled.items() if moved}
-        sent = [outcome for _, outcomes in settled.values() for outcome in outcomes]
-        try:
-            await self._store.write_marks(marks, sent)
-        except StoreError as exc:
-            log.error("watermarks not written, tried again: %s", exc)  # noqa: TRY400 - says it all
-            return
-        for name, (moved, outcomes) in settled.items():
-            if plugin := self.plugins.get(name):
-                plugin.telling.written(moved, outcomes)
+        async with self._flushing:
+            plugins = list(self.plugins.values())
+            settled = [plugin.telling.settled() for plugin in plugins]
+            marks = {
+                plugin.manifest.name: moved
+                for plugin, (moved, _) in zip(plugins, settled, strict=True)
+                if moved
+            }
+            try:
+                await self._store.write_marks(marks, [o for _, sent in settled for o in sent])
+            except StoreError as exc:
+                log.error("watermarks not written, tried again: %s", exc)  # noqa: TRY400 - says it all
+                return
+            for plugin, (moved, sent) in zip(plugins, settled, strict=True):
+                plugin.telling.written(moved, sent)
 
     async def _sweep_forever(self) -> None:
         while True:

@@ -55,6 +55,11 @@ class Planner:
         spec: Which windows the plugin wants.
         register: The series; looked at anew when it has grown.
         floor_ns: Readings up to here make no window due, unless `done` says otherwise.
+
+    Attributes:
+        due: The windows that are due, the oldest first.
+        behind_row: None, or the row in the store up to which rows have been noted: those behind
+            it have to be noted from there, as too many windows were due when they came.
     """
 
     def __init__(self, spec: WindowSpec, register: Register, floor_ns: int = 0) -> None:
@@ -67,6 +72,7 @@ class Planner:
         self._channels: dict[int, list[Series]] = {}
         self._next_ns: dict[int, int] = {}
         self.due: deque[Due] = deque()
+        self.behind_row: int | None = None
 
     def channels(self, source: int) -> list[Series]:
         """Return the source's series that the plugin sees, in the order of their names."""

@@ -75,28 +75,26 @@ def recent(connection: duckdb.DuckDBPyConnection, rows: Recent) -> None:
         rows.incomplete_before(known[0] + 1, since_us * 1000)
 
 
-def after(
-    connection: duckdb.DuckDBPyConnection, register: Register, done: dict[str, Mark]
-) -> Batch:
-    """Return the rows after the marks of a plugin, in the order in which they came.
+def rows_after(
+    connection: duckdb.DuckDBPyConnection, row: int, since_ns: int, limit: int
+) -> tuple[Batch, int]:
+    """Return stored rows in the order in which they came.
 
-    Sources without a mark count from mark ``""``.
+    Args:
+        connection: To the store.
+        row: Rows behind this ``rowid``.
+        since_ns: Rows of this time or later.
+        limit: At most so many.
+
+    Returns:
+        The rows, and the ``rowid`` of the last one; ``row`` if there is none.
     """
-    floor_ns = done[""].end_ns if "" in done else np.iinfo(np.int64).max
-    by_source = np.full(len(register.sources), floor_ns, dtype=np.int64)
-    for number, source in enumerate(register.sources):
-        if source in done:
-            by_source[number] = done[source].end_ns
-    if not len(by_source) or by_source.min() == np.iinfo(np.int64).max:
-        return _batch({"t": np.empty(0), "series": np.empty(0), "value": np.empty(0)})
     found = connection.execute(
-        "SELECT epoch_us(time) AS t, series, value FROM reading"
-        " WHERE time > make_timestamp(?) ORDER BY rowid",
-        [int(by_source.min()) // 1000],
+        "SELECT epoch_us(time) AS t, series, value, rowid AS row FROM reading"
+        " WHERE rowid > ? AND time >= make_timestamp(?) ORDER BY rowid LIMIT ?",
+        [row, since_ns // 1000, limit],
     ).fetchnumpy()
-    batch = _batch(found)
-    sources = register.source_of[batch.series]
-    return batch.only(batch.time_ns > by_source[sources])
+    return _batch(found), int(found["row"][-1]) if len(found["row"]) else row
 
 
 def _batch(found: dict[str, NDArray[Any]]) -> Batch:

@@ -23,6 +23,8 @@ from gateway.model import Windows, WindowSpec
 
 _Any = TypeVar("_Any")
 _QUERY_LIMIT_S = 30.0
+_MOST_DUE = 20_000
+_CATCH_UP_ROWS = 200_000
 KEEP_S = 600.0
 """Readings kept at hand for windows; longer windows are read from DuckDB."""
 
@@ -45,6 +47,7 @@ class FeatureService:
         self._lock = Lock()  # over recent rows and planners: windows need not wait for DuckDB
         self._queries = ThreadPoolExecutor(1, thread_name_prefix="query")
         self._planners: dict[str, Planner] = {}
+        self._since_ns: dict[str, int] = {}  # older rows than this are evaluated, by plugin
         self._store: DuckStore
         self._reader: WindowReader
         self._features: FeatureQuery
@@ -101,18 +104,33 @@ class FeatureService:
         marks = self._store.marks.get(name)
         if marks is None:
             # New here: what was stored before it came is not its to judge.
-            newest_ns = self._store.newest_ns()
-            self._store.write_marks({name: {"": Mark(newest_ns)}}, [])
+            self._store.write_marks({name: {"": Mark(self._store.newest_ns())}}, [])
             marks = self._store.marks[name]
         floor_ns = marks[""].end_ns if "" in marks else 0
         planner = Planner(spec, self._store.register, floor_ns)
+        newest_ns = self._store.newest_by_source()
+        behind_ns = []
         for number, source in enumerate(self._store.register.sources):
+            done_ns = floor_ns
             if source in marks:
-                planner.done(number, marks[source].end_ns)
-        behind = self._store.after(name)
+                done_ns = marks[source].end_ns
+                planner.done(number, done_ns)
+            if newest_ns.get(source, 0) > done_ns:
+                behind_ns.append(done_ns)
+        if behind_ns:
+            planner.behind_row = -1
+            self._since_ns[name] = min(behind_ns)
+        self._planners[name] = planner
+
+    def _catch_up(self, name: str, planner: Planner) -> None:
+        """Note stored rows that a planner has not seen: a portion, so that memory stays flat."""
+        if planner.behind_row is None:
+            return
+        since_ns = self._since_ns.get(name, 0)
+        batch, last = self._store.rows_after(planner.behind_row, since_ns, _CATCH_UP_ROWS)
         with self._lock:
-            planner.note(behind)
-            self._planners[name] = planner
+            planner.note(batch)
+            planner.behind_row = last if len(batch.series) == _CATCH_UP_ROWS else None
 
     def remove_plugin(self, name: str) -> None:
         """Plan no more windows for a plugin; its watermarks stay."""
@@ -130,14 +148,18 @@ class FeatureService:
         appended = self._store.append(items, dead)
         with self._lock:
             self._store.recent.append(appended.batch)
-            for planner in list(self._planners.values()):
+            planners = [p for p in self._planners.values() if p.behind_row is None]
+            for planner in planners:
                 planner.note(appended.batch)
+        for planner in planners:
+            if len(planner.due) > _MOST_DUE:
+                planner.behind_row = self._store.last_row()
         return appended
 
     def due(self, plugin: str) -> int:
-        """Return how many windows of a plugin are due."""
+        """Return how many windows of a plugin are due; one more if it has rows to catch up."""
         planner = self._planners.get(plugin)
-        return len(planner.due) if planner else 0
+        return len(planner.due) + (planner.behind_row is not None) if planner else 0
 
     async def take(self, plugin: str, limit: int) -> Windows | None:
         """Return the next windows of a plugin, at most ``limit``; None when none is due.
@@ -145,12 +167,16 @@ class FeatureService:
         Raises:
             QueryError: The plugin's SQL does not run; its windows are lost to it.
         """
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._windows, self._take, plugin, limit)
-
-    def _take(self, plugin: str, limit: int) -> Windows | None:
         planner = self._planners.get(plugin)
-        if planner is None or not planner.due:
+        if planner is None:
+            return None
+        if not planner.due:
+            await self._on_store(self._catch_up, plugin, planner)
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._windows, self._take, planner, limit)
+
+    def _take(self, planner: Planner, limit: int) -> Windows | None:
+        if not planner.due:
             return None
         due: list[Due] = [planner.due.popleft() for _ in range(min(limit, len(planner.due)))]
         with self._lock:

@@ -102,9 +102,14 @@ class DuckStore:
         self._digests, self._batch = recovery.digests(self._connection)
         recovery.recent(self._connection, self.recent)
 
-    def after(self, plugin: str) -> Batch:
-        """Return the rows that a plugin has not yet evaluated windows of."""
-        return recovery.after(self._connection, self.register, self.marks.get(plugin, {}))
+    def rows_after(self, row: int, since_ns: int, limit: int) -> tuple[Batch, int]:
+        """Return stored rows in the order in which they came; see `recovery.rows_after`."""
+        return recovery.rows_after(self._connection, row, since_ns, limit)
+
+    def last_row(self) -> int:
+        """Return the ``rowid`` of the reading that came last; -1 in an empty store."""
+        found = self._connection.execute("SELECT max(rowid) FROM reading").fetchone()
+        return int(found[0]) if found and found[0] is not None else -1
 
     def close(self) -> None:
         """Write everything into the file and close it."""
@@ -244,6 +249,14 @@ class DuckStore:
         """Return the newest time of any reading; 0 in an empty store."""
         found = self._connection.execute("SELECT epoch_us(max(time)) FROM reading").fetchone()
         return int(found[0]) * 1000 if found and found[0] is not None else 0
+
+    def newest_by_source(self) -> dict[str, int]:
+        """Return the time (ns) of the newest reading of each source."""
+        found = self._connection.execute(
+            "SELECT source, epoch_us(max(newest)) FROM (SELECT series, max(time) AS newest"
+            " FROM reading GROUP BY series) JOIN series ON id = series GROUP BY source"
+        ).fetchall()
+        return {source: newest_us * 1000 for source, newest_us in found}
 
     def sweep(self, bounds: Bounds) -> int:
         """Delete what is out of bounds; return how many readings went.

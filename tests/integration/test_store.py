@@ -203,6 +203,27 @@ async def test_plugin_does_not_judge_the_past_when_it_is_new(tmp_path: Path) -> 
     await service.close()
 
 
+async def test_no_window_is_lost_when_more_are_due_than_are_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.features.service._MOST_DUE", 50)
+    monkeypatch.setattr("gateway.features.service._CATCH_UP_ROWS", 70)
+    service = await opened(tmp_path)
+    await service.add_plugin("p", WindowSpec(length_s=1, steps=1, step_s=1.0))
+    for i in range(1, 500):
+        await service.append([message(d, NOW + i * SECOND, x=1.0) for d in ("c", "d")], [])
+        assert service.due("p") <= 50 + 2 + 1
+    seen: list[tuple[str, int]] = []
+    while service.due("p"):
+        windows = await service.take("p", 16)
+        if windows is not None:
+            seen += zip(windows.sources, (windows.end_ns - NOW).tolist(), strict=True)
+    await service.append([message(d, NOW + 500 * SECOND, x=1.0) for d in ("c", "d")], [])
+    assert service.due("p") == 2
+    assert sorted(seen) == [(d, i * SECOND) for d in ("c", "d") for i in range(2, 500)]
+    await service.close()
+
+
 @pytest.mark.parametrize(
     ("statement", "reason"),
     [
