@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import duckdb
 
 from gateway.errors import StoreError
+from gateway.features.marks import pack_states, unpack_states
 
 DEAD_LETTERS_KEPT = 10_000
 OUTCOMES_KEPT = 1_000_000
@@ -88,6 +89,7 @@ def _sweep_appended(connection: duckdb.DuckDBPyConnection, newest_batch: int) ->
             f"DELETE FROM {table} WHERE rowid NOT IN"  # noqa: S608 - our own names
             f" (SELECT arg_max(rowid, ({newest}, rowid)) FROM {table} GROUP BY {key})"
         )
+    _sweep_states(connection)
     connection.execute("DELETE FROM acknowledged WHERE batch < ?", [newest_batch - 20_000])
     for table, kept in (("dead_letter", DEAD_LETTERS_KEPT), ("outcome", OUTCOMES_KEPT)):
         connection.execute(
@@ -95,3 +97,21 @@ def _sweep_appended(connection: duckdb.DuckDBPyConnection, newest_batch: int) ->
             f" (SELECT max(rowid) - {kept} FROM {table})"
         )
     connection.commit()
+
+
+def _sweep_states(connection: duckdb.DuckDBPyConnection) -> None:
+    """Leave one row of states for each plugin: what each source's is now."""
+    states: dict[str, dict[str, bytes | None]] = {}
+    rows = connection.execute(
+        "SELECT plugin, packed FROM plugin_state ORDER BY written, rowid"
+    ).fetchall()
+    for plugin, packed in rows:
+        states.setdefault(plugin, {}).update(unpack_states(packed))
+    if len(rows) == len(states):
+        return
+    connection.execute("DELETE FROM plugin_state")
+    for plugin, by_source in states.items():
+        connection.execute(
+            "INSERT INTO plugin_state VALUES (?, make_timestamp(?), ?)",
+            [plugin, time.time_ns() // 1000, pack_states(by_source)],
+        )

@@ -291,7 +291,7 @@ class DuckStore:
         if not marks:
             return
         self._insert("watermark", watermark_columns(plugin, marks))
-        states = {source: mark for source, mark in marks.items() if mark.state is not None}
+        states = {source: mark.state for source, mark in marks.items() if mark.state is not None}
         if states:
             self._connection.execute(
                 "INSERT INTO plugin_state VALUES (?, make_timestamp(?), ?)",

@@ -122,6 +122,25 @@ def test_file_stays_bounded_when_rows_exceed_the_bound(tmp_path: Path) -> None:
     store.close()
 
 
+def test_marks_and_states_are_the_same_when_old_ones_were_swept(tmp_path: Path) -> None:
+    store = open_store(tmp_path)
+    for n in range(1, 6):
+        marks = {"c": Mark(NOW + n * SECOND, "normal", NOW, b"c%d" % n)}
+        if n == 2:
+            marks["d"] = Mark(NOW + n * SECOND, state=b"d2")
+        store.write_marks({"p": marks, "q": {"c": Mark(NOW, state=b"q%d" % n)}}, [])
+    before = store.marks
+    store.sweep(BOUNDS)
+    for table, rows in (("watermark", 3), ("plugin_state", 2)):
+        kept = store.cursor().execute(f"SELECT count(*) FROM {table}").fetchone()  # noqa: S608
+        assert kept == (rows,), table
+    store.close()
+    store = open_store(tmp_path)
+    assert store.marks == before
+    assert store.marks["p"]["d"].state == b"d2"
+    store.close()
+
+
 async def opened(path: Path) -> FeatureService:
     service = FeatureService(path / "weir.duckdb", {"a": "machine", "b": "machine"}, BOUNDS)
     await service.open()
