@@ -9,7 +9,7 @@ from gateway.errors import StoreError
 from gateway.features.marks import pack_states, unpack_states
 
 DEAD_LETTERS_KEPT = 10_000
-OUTCOMES_KEPT = 1_000_000
+OUTCOMES_KEPT = 100_000
 
 
 @dataclass(frozen=True, slots=True)
