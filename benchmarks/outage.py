@@ -38,6 +38,7 @@ class Outage:
         returned_s: From the hub's return to the first outcome there.
         caught_up_s: From then until the last of the backlog was there.
         late: Outcomes that came over the late lane.
+        overtook: Outcomes of the live lane that were at the hub before the last of the backlog.
         late_disordered, live_disordered: Sources out of order within a lane; over both together
             it is ``outcomes.disordered``.
         before_ms, after_ms: p50, p95 and the most from a device's publish to the hub's commit, of
@@ -51,6 +52,7 @@ class Outage:
     returned_s: float
     caught_up_s: float
     late: int
+    overtook: int
     late_disordered: int
     live_disordered: int
     before_ms: list[float]
@@ -133,13 +135,15 @@ def _summary(
     first_ns = min((t.stored_ns for t in told if t.stored_ns > back_ns - 2e9), default=back_ns)
     waited = [t for t in told if gone_ns / 1e6 < t.end_ms < back_ns / 1e6]
     after = [t for t in told if t.end_ms > first_ns / 1e6]
+    last_ns = max((t.stored_ns for t in waited), default=0)
     return Outage(
         seconds=case.seconds,
         backlog=backlog,
         outcomes=outcomes,
         returned_s=round((first_ns - back_ns) / 1e9, 2),
-        caught_up_s=round((max((t.stored_ns for t in waited), default=0) - first_ns) / 1e9, 2),
+        caught_up_s=round((last_ns - first_ns) / 1e9, 2),
         late=sum(t.late for t in told),
+        overtook=sum(not t.late and t.stored_ns < last_ns for t in after),
         late_disordered=disordered(t for t in told if t.late),
         live_disordered=disordered(t for t in told if not t.late),
         before_ms=_spread([t.delay_ms for t in told if t.end_ms < gone_ns / 1e6 - 500]),

