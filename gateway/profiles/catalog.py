@@ -1,7 +1,10 @@
 """All firmware profiles, ready to decode."""
 
+import re
+import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import tzinfo
 from pathlib import Path
 
 from jmespath.exceptions import JMESPathError
@@ -10,7 +13,7 @@ from gateway.errors import DecodeError, ProfileError, UnclaimedError
 from gateway.model import Decoded, RawMessage
 from gateway.profiles import files
 from gateway.profiles.claims import Claims
-from gateway.profiles.rules import CompiledRule, compile_rules
+from gateway.profiles.rules import LearnedRule, TopicRule, compile_rules
 from gateway.profiles.schema import ProfileFile
 from gateway.profiles.times import site_zone
 from gateway.topics import smallest_cover
@@ -18,7 +21,7 @@ from gateway.topics import smallest_cover
 # What an expression can run into with a payload that is not what its author thought of.
 _MISFITS = (
     JMESPathError, ArithmeticError, AttributeError, LookupError, RecursionError, TypeError,
-    ValueError,
+    ValueError, re.error, struct.error,
 )  # fmt: skip
 
 
@@ -60,26 +63,37 @@ class Claim:
     captures: Mapping[str, str]
 
 
+LoadedProfile = tuple[str, Path, ProfileFile]
+"""A profile's name, where it was read, and what it says."""
+
+
 class Catalog:
     """The profiles of some folders, compiled.
 
     Attributes:
         profiles: Those in use, in the order in which they are asked.
         rejected: What is wrong with those that were set aside.
-        filters: MQTT topic filters that let through every topic that a rule takes, and no topic
-            twice.
     """
 
     def __init__(
-        self,
-        profiles: list[ProfileInfo],
-        rules: list[CompiledRule],
-        rejected: list[ProfileError],
+        self, profiles: Sequence[LoadedProfile], rejected: list[ProfileError], zone: tzinfo
     ) -> None:
-        self.profiles = profiles
+        self.profiles = [_info(*each) for each in profiles]
         self.rejected = rejected
-        self.filters = _filters(rules)
+        self._files, self._zone = list(profiles), zone
+        rules = [rule for name, _, file in profiles for rule in compile_rules(name, file, zone)]
+        self._filters = _filters(rules)
+        self._memories = [rule.memory for rule in rules if isinstance(rule, LearnedRule)]
         self._claims = Claims(rules)
+
+    @property
+    def filters(self) -> list[str]:
+        """Return MQTT filters that let through every topic that a rule takes or that was told of.
+
+        No topic is let through twice.
+        """
+        told = [topic for memory in self._memories for topic in memory.places]
+        return _cover([*self._filters, *told]) if told else self._filters
 
     @classmethod
     def load(cls, dirs: Sequence[Path], timezone: str) -> "Catalog":
@@ -101,9 +115,11 @@ class Catalog:
             for file, profile in _last_good(candidates, rejected)
         ]
         good.sort(key=lambda item: (item[2].priority, item[0]))
-        infos = [_info(name, file, profile) for name, file, profile in good]
-        rules = [rule for name, _, profile in good for rule in compile_rules(name, profile, zone)]
-        return cls(infos, rules, rejected)
+        return cls(good, rejected, zone)
+
+    def fresh(self) -> "Catalog":
+        """Return the same profiles, knowing nothing of any message."""
+        return Catalog(self._files, self.rejected, self._zone)
 
     def decode(self, message: RawMessage) -> Decoded:
         """Return what a message says.
@@ -114,16 +130,42 @@ class Catalog:
         """
         profile = ""
         try:
-            rule, _, captures, device = self._claims.of(message.topic)
+            rule, _, captures, device, unit = self._claims.of(message.topic)
             if rule is None:
                 raise UnclaimedError(message.topic[:200])
             profile = rule.profile
-            return rule.decode(message, captures, device)
+            decoded = rule.decode(message, captures, device)
         except DecodeError as exc:
             exc.profile = exc.profile or profile
             raise
         except _MISFITS as exc:
             raise DecodeError("bad_shape", f"{type(exc).__name__}: {exc}"[:200], profile) from exc
+        if unit is not None:
+            _put_unit(decoded, unit)
+        return decoded
+
+    @property
+    def overlaps(self) -> dict[tuple[str, str], str]:
+        """Return two profiles of one priority and a topic seen that both claim, each time.
+
+        The first of the two takes it.
+        """
+        return self._claims.overlaps
+
+    def claims(self, topic: str) -> list[Claim]:
+        """Return all rules whose pattern a topic fits, in the order in which they are asked."""
+        return [
+            Claim(rule.profile, rule.number, pattern, {})
+            for rule, pattern in self._claims.all_of(topic)
+        ]
+
+    def profile(self, name: str) -> ProfileFile:
+        """Return what a profile says.
+
+        Raises:
+            KeyError: There is none of that name.
+        """
+        return {each: file for each, _, file in self._files}[name]
 
     def claim(self, topic: str) -> Claim | None:
         """Return which rule takes a topic, None when none does.
@@ -131,8 +173,16 @@ class Catalog:
         Raises:
             DecodeError: A rule does, and the topic cannot give its device a name.
         """
-        rule, pattern, captures, _ = self._claims.of(topic)
+        rule, pattern, captures, *_ = self._claims.of(topic)
         return None if rule is None else Claim(rule.profile, rule.number, pattern, dict(captures))
+
+
+def _put_unit(decoded: Decoded, unit: str) -> None:
+    """Give a single reading without a unit the one that discovery tells of its topic."""
+    if len(decoded.readings) == 1 and decoded.readings[0].unit is None:
+        [reading] = decoded.readings
+        if type(reading.value) in {int, float} and not reading.metric.startswith("$"):
+            decoded.readings[0] = reading._replace(unit=unit)
 
 
 def _last_good(
@@ -152,8 +202,11 @@ def _info(name: str, file: Path, profile: ProfileFile) -> ProfileInfo:
     return ProfileInfo(name, profile.title, profile.priority, rules, file, profile.docs)
 
 
-def _filters(rules: list[CompiledRule]) -> list[str]:
-    found = [pattern.mqtt_filter for rule in rules for pattern in rule.patterns]
+def _filters(rules: Sequence[TopicRule]) -> list[str]:
+    return _cover([pattern.mqtt_filter for rule in rules for pattern in rule.patterns])
+
+
+def _cover(found: list[str]) -> list[str]:
     # A wildcard in front does not reach topics that begin with $ (MQTT 5.0, 4.7.2).
     system = [f for f in found if f.startswith("$")]
     return smallest_cover([f for f in found if f not in system]) + smallest_cover(system)

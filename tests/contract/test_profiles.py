@@ -135,7 +135,7 @@ def check(topic: str, payload: bytes) -> None:
         assert 0 < len(reading.metric) <= 256
         assert type(reading.value) in {int, float, bool, str}
         assert isinstance(reading.value, str) or math.isfinite(reading.value)
-        assert not isinstance(reading.value, str) or 0 < len(reading.value) <= 1024
+        assert not isinstance(reading.value, str) or 0 < len(reading.value) <= 16_384
         assert 946_684_800 * 10**9 <= reading.time_ns <= NOW_NS + 86_400 * 10**9
     for waveform in found.waveforms:
         assert np.isfinite(waveform.samples).all()
