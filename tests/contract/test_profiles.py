@@ -69,8 +69,14 @@ def test_profile_has_good_and_bad_vectors_when_shipped(name: str) -> None:
 
 @pytest.mark.parametrize(("profile", "vector"), OWN, ids=[f"{p}:{v.id}" for p, v in OWN])
 def test_vector_decodes_when_beside_its_profile(profile: str, vector: Vector) -> None:
-    [result] = run_vectors(CATALOG, [vector], ZONE)
+    session = [v for p, v in OWN if p == profile and same_session(v, vector)]
+    results = run_vectors(CATALOG, session or [vector], ZONE)
+    [result] = [r for r in results if r.id == vector.id]
     assert result.difference == (), profile
+
+
+def same_session(one: Vector, other: Vector) -> bool:
+    return bool(one.sequence and other.sequence and one.sequence.group == other.sequence.group)
 
 
 @pytest.mark.parametrize(("profile", "vector"), OWN, ids=[f"{p}:{v.id}" for p, v in OWN])

@@ -9,16 +9,29 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, Field
 
 from gateway.profiles.codecs.codec import Codec, Options
-from gateway.profiles.codecs.plain import NoneOptions, NumberOptions, TextOptions
+from gateway.profiles.codecs.home_assistant import HomeAssistantOptions
+from gateway.profiles.codecs.image import ImageOptions
+from gateway.profiles.codecs.multipart import MultipartOptions
+from gateway.profiles.codecs.pieces import PiecesOptions
+from gateway.profiles.codecs.plain import BytesOptions, NoneOptions, NumberOptions, TextOptions
 from gateway.profiles.codecs.structured import JsonOptions
+from gateway.profiles.codecs.tlv import TlvOptions
 from gateway.profiles.codecs.waveform import RawOptions
+from gateway.profiles.codecs.xml import XmlOptions
 
 CODECS: dict[str, type[Options]] = {
+    "bytes": BytesOptions,
+    "home-assistant": HomeAssistantOptions,
+    "image": ImageOptions,
+    "image-pieces": PiecesOptions,
+    "image-stream": MultipartOptions,
     "json": JsonOptions,
     "none": NoneOptions,
     "number": NumberOptions,
     "raw": RawOptions,
     "text": TextOptions,
+    "tlv": TlvOptions,
+    "xml": XmlOptions,
 }
 """By the name that a profile says."""
 
@@ -28,8 +41,23 @@ def _spelled_out(value: object) -> object:
     return {"name": value} if isinstance(value, str) else value
 
 
-_AnyOptions = JsonOptions | NoneOptions | NumberOptions | RawOptions | TextOptions
-_Short = Literal["json", "none", "number", "text"]
+_AnyOptions = (
+    BytesOptions
+    | HomeAssistantOptions
+    | ImageOptions
+    | JsonOptions
+    | MultipartOptions
+    | NoneOptions
+    | NumberOptions
+    | PiecesOptions
+    | RawOptions
+    | TextOptions
+    | TlvOptions
+    | XmlOptions
+)
+_Short = Literal[
+    "bytes", "image", "image-pieces", "image-stream", "json", "none", "number", "text", "xml"
+]
 
 CodecOptions = Annotated[
     Annotated[_AnyOptions, Field(discriminator="name")],
