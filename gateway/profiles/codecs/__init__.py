@@ -8,12 +8,20 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field
 
+from gateway.profiles.codecs.cayenne import CayenneOptions
+from gateway.profiles.codecs.cbor import CborOptions
 from gateway.profiles.codecs.codec import Codec, Options
+from gateway.profiles.codecs.columns import ColumnsOptions
 from gateway.profiles.codecs.home_assistant import HomeAssistantOptions
 from gateway.profiles.codecs.image import ImageOptions
+from gateway.profiles.codecs.influx import InfluxOptions
+from gateway.profiles.codecs.msgpack import MsgpackOptions
 from gateway.profiles.codecs.multipart import MultipartOptions
 from gateway.profiles.codecs.pieces import PiecesOptions
 from gateway.profiles.codecs.plain import BytesOptions, NoneOptions, NumberOptions, TextOptions
+from gateway.profiles.codecs.rows import CsvOptions
+from gateway.profiles.codecs.senml import SenmlOptions
+from gateway.profiles.codecs.sparkplug import SparkplugOptions
 from gateway.profiles.codecs.structured import JsonOptions
 from gateway.profiles.codecs.tlv import TlvOptions
 from gateway.profiles.codecs.waveform import RawOptions
@@ -21,14 +29,22 @@ from gateway.profiles.codecs.xml import XmlOptions
 
 CODECS: dict[str, type[Options]] = {
     "bytes": BytesOptions,
+    "cayenne-lpp": CayenneOptions,
+    "cbor": CborOptions,
+    "columns": ColumnsOptions,
+    "csv": CsvOptions,
     "home-assistant": HomeAssistantOptions,
     "image": ImageOptions,
     "image-pieces": PiecesOptions,
     "image-stream": MultipartOptions,
+    "influx": InfluxOptions,
     "json": JsonOptions,
+    "msgpack": MsgpackOptions,
     "none": NoneOptions,
     "number": NumberOptions,
     "raw": RawOptions,
+    "senml": SenmlOptions,
+    "sparkplug": SparkplugOptions,
     "text": TextOptions,
     "tlv": TlvOptions,
     "xml": XmlOptions,
@@ -43,20 +59,45 @@ def _spelled_out(value: object) -> object:
 
 _AnyOptions = (
     BytesOptions
+    | CayenneOptions
+    | CborOptions
+    | ColumnsOptions
+    | CsvOptions
     | HomeAssistantOptions
     | ImageOptions
+    | InfluxOptions
     | JsonOptions
+    | MsgpackOptions
     | MultipartOptions
     | NoneOptions
     | NumberOptions
     | PiecesOptions
     | RawOptions
+    | SenmlOptions
+    | SparkplugOptions
     | TextOptions
     | TlvOptions
     | XmlOptions
 )
 _Short = Literal[
-    "bytes", "image", "image-pieces", "image-stream", "json", "none", "number", "text", "xml"
+    "bytes",
+    "cayenne-lpp",
+    "cbor",
+    "columns",
+    "csv",
+    "home-assistant",
+    "image",
+    "image-pieces",
+    "image-stream",
+    "influx",
+    "json",
+    "msgpack",
+    "none",
+    "number",
+    "senml",
+    "sparkplug",
+    "text",
+    "xml",
 ]
 
 CodecOptions = Annotated[
