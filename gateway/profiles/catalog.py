@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import tzinfo
 from pathlib import Path
+from typing import NamedTuple
 
 from jmespath.exceptions import JMESPathError
 
@@ -63,8 +64,20 @@ class Claim:
     captures: Mapping[str, str]
 
 
-LoadedProfile = tuple[str, Path, ProfileFile]
-"""A profile's name, where it was read, and what it says."""
+class LoadedProfile(NamedTuple):
+    """A profile as it was read.
+
+    Attributes:
+        name: The folder's name.
+        file: Where it was read.
+        content: What it says.
+        stamp: Time of the file's change (Unix ns) and its size.
+    """
+
+    name: str
+    file: Path
+    content: ProfileFile
+    stamp: tuple[int, int]
 
 
 class Catalog:
@@ -73,18 +86,72 @@ class Catalog:
     Attributes:
         profiles: Those in use, in the order in which they are asked.
         rejected: What is wrong with those that were set aside.
+        loaded: The profiles as they were read, by name.
+        rules: Their compiled rules, by name.
+        zone: Of devices that tell local time.
     """
 
     def __init__(
-        self, profiles: Sequence[LoadedProfile], rejected: list[ProfileError], zone: tzinfo
+        self,
+        profiles: Sequence[LoadedProfile],
+        rejected: list[ProfileError],
+        zone: tzinfo,
+        before: "Catalog | None" = None,
     ) -> None:
-        self.profiles = [_info(*each) for each in profiles]
+        self.profiles = [_info(each) for each in profiles]
         self.rejected = rejected
-        self._files, self._zone = list(profiles), zone
-        rules = [rule for name, _, file in profiles for rule in compile_rules(name, file, zone)]
+        self.loaded = {each.name: each for each in profiles}
+        self.zone = zone
+        self.rules = {each.name: self._compile(each, before) for each in profiles}
+        rules = [rule for found in self.rules.values() for rule in found]
         self._filters = _filters(rules)
         self._memories = [rule.memory for rule in rules if isinstance(rule, LearnedRule)]
         self._claims = Claims(rules)
+        if before is None:
+            self.attend()
+
+    def attend(self) -> None:
+        """Follow what the profiles learn; one that takes another's place calls it when it does."""
+        self._claims.attend()
+
+    @classmethod
+    def load(
+        cls, dirs: Sequence[Path], timezone: str, before: "Catalog | None" = None
+    ) -> "Catalog":
+        """Read and compile all profiles.
+
+        Args:
+            dirs: Folders of profile folders; a later one's profile replaces an earlier one's of
+                the same name, unless it is bad. A missing folder is passed over.
+            timezone: IANA name of the zone of devices that tell local time.
+            before: What was in use: profiles that are the same go on with what they have learned,
+                and one that became bad stays as it was.
+
+        Raises:
+            ConfigError: There is no such time zone.
+        """
+        zone = site_zone(timezone)
+        rejected: list[ProfileError] = []
+        known = {} if before is None else {p.file: p for p in before.loaded.values()}
+        found = [
+            _last_good(name, candidates, rejected, known)
+            for name, candidates in files.find(dirs).items()
+        ]
+        good = [each for each in found if each is not None]
+        good.sort(key=lambda each: (each.content.priority, each.name))
+        return cls(good, rejected, zone, before)
+
+    def fresh(self) -> "Catalog":
+        """Return the same profiles, knowing nothing of any message."""
+        return Catalog(list(self.loaded.values()), self.rejected, self.zone)
+
+    def _compile(self, profile: LoadedProfile, before: "Catalog | None") -> list[TopicRule]:
+        """Compile a profile, or take what was compiled: its codecs and memory go on."""
+        if before is not None and profile.name in before.loaded and before.zone == self.zone:
+            was = before.loaded[profile.name]
+            if was.content == profile.content:
+                return before.rules[profile.name]
+        return compile_rules(profile.name, profile.content, self.zone)
 
     @property
     def filters(self) -> list[str]:
@@ -94,32 +161,6 @@ class Catalog:
         """
         told = [topic for memory in self._memories for topic in memory.places]
         return _cover([*self._filters, *told]) if told else self._filters
-
-    @classmethod
-    def load(cls, dirs: Sequence[Path], timezone: str) -> "Catalog":
-        """Read and compile all profiles.
-
-        Args:
-            dirs: Folders of profile folders; a later one's profile replaces an earlier one's of
-                the same name, unless it is bad. A missing folder is passed over.
-            timezone: IANA name of the zone of devices that tell local time.
-
-        Raises:
-            ConfigError: There is no such time zone.
-        """
-        zone = site_zone(timezone)
-        rejected: list[ProfileError] = []
-        good = [
-            (name, file, profile)
-            for name, candidates in files.find(dirs).items()
-            for file, profile in _last_good(candidates, rejected)
-        ]
-        good.sort(key=lambda item: (item[2].priority, item[0]))
-        return cls(good, rejected, zone)
-
-    def fresh(self) -> "Catalog":
-        """Return the same profiles, knowing nothing of any message."""
-        return Catalog(self._files, self.rejected, self._zone)
 
     def decode(self, message: RawMessage) -> Decoded:
         """Return what a message says.
@@ -165,7 +206,7 @@ class Catalog:
         Raises:
             KeyError: There is none of that name.
         """
-        return {each: file for each, _, file in self._files}[name]
+        return self.loaded[name].content
 
     def claim(self, topic: str) -> Claim | None:
         """Return which rule takes a topic, None when none does.
@@ -186,20 +227,43 @@ def _put_unit(decoded: Decoded, unit: str) -> None:
 
 
 def _last_good(
-    candidates: list[Path], rejected: list[ProfileError]
-) -> list[tuple[Path, ProfileFile]]:
-    """Return the last of a profile's files that can be used; note what is wrong with later ones."""
+    name: str,
+    candidates: list[Path],
+    rejected: list[ProfileError],
+    known: Mapping[Path, LoadedProfile],
+) -> LoadedProfile | None:
+    """Return the last of a profile's files that can be used; note what is wrong with later ones.
+
+    A file that was good when it was last read counts as it was then.
+    """
     for file in reversed(candidates):
+        was = known.get(file)
+        stamp = _stamp(file)
+        if was is not None and was.stamp == stamp:
+            return was
         found = files.read(file)
         if isinstance(found, ProfileFile):
-            return [(file, found)]
+            return LoadedProfile(name, file, found, stamp)
         rejected += found
-    return []
+        if was is not None:
+            return was
+    return None
 
 
-def _info(name: str, file: Path, profile: ProfileFile) -> ProfileInfo:
+def _stamp(file: Path) -> tuple[int, int]:
+    try:
+        status = file.stat()
+    except OSError:
+        return 0, 0
+    return status.st_mtime_ns, status.st_size
+
+
+def _info(loaded: LoadedProfile) -> ProfileInfo:
+    profile = loaded.content
     rules = tuple(rule.topics for rule in profile.rules)
-    return ProfileInfo(name, profile.title, profile.priority, rules, file, profile.docs)
+    return ProfileInfo(
+        loaded.name, profile.title, profile.priority, rules, loaded.file, profile.docs
+    )
 
 
 def _filters(rules: Sequence[TopicRule]) -> list[str]:

@@ -42,8 +42,13 @@ class Claims:
         self._young: dict[str, Taken] = {}
         self._old: dict[str, Taken] = {}
         self._learned = [rule for rule in rules if isinstance(rule, LearnedRule)]
+
+    def attend(self) -> None:
+        """Look topics up again from now on when a message tells of them."""
         for rule in self._learned:
             rule.memory.on_topic = self._forget
+        self._young.clear()
+        self._old.clear()
 
     def of(self, topic: str) -> Taken:
         """Return who takes a topic.

@@ -137,6 +137,11 @@ class Functions(functions.Functions):
         """Return the characters from one place up to another, as in Python."""
         return text[int(start) : int(end)]
 
+    @signature(NUMBER, NUMBER)
+    def _func_to_hex(self, value: float, digits: float) -> str:
+        """Return a whole number as at least so many hexadecimal digits."""
+        return f"{int(value):0{min(int(digits), 32)}x}"
+
     @signature({"types": [], "variadic": True})
     def _func_path(self, *parts: object) -> str | None:
         """Return texts and numbers joined by ``/``; null, empty and all else is left out."""
