@@ -75,7 +75,7 @@ def _labelled(record: object) -> dict[str, Any]:
     """Return a record with the labels of JSON, each of the type that section 4.3 says."""
     if not isinstance(record, dict):
         raise DecodeError("bad_senml", "a record is an object")
-    found: dict[str, Any] = {_LABELS.get(key, key): value for key, value in record.items()}
+    found: dict[str, Any] = {_LABELS.get(str(key), str(key)): v for key, v in record.items()}
     for key, value in found.items():
         kind = type(value)
         if (

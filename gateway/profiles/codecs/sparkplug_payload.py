@@ -33,8 +33,15 @@ _STRING_ARRAY, _BOOLEAN_ARRAY = 33, 32
 
 # Bits and sign of the whole numbers; they travel as unsigned (section 6.4.16).
 _BITS = {
-    **{1: (8, True), 2: (16, True), 3: (32, True), 4: (64, True)},
-    **{5: (8, False), 6: (16, False), 7: (32, False), 8: (64, False), 13: (64, False)},
+    1: (8, True),
+    2: (16, True),
+    3: (32, True),
+    4: (64, True),
+    5: (8, False),
+    6: (16, False),
+    7: (32, False),
+    8: (64, False),
+    13: (64, False),  # DateTime
 }
 
 # Little endian, as the text says; the examples beside it print floats the other way round.
