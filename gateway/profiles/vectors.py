@@ -160,9 +160,9 @@ def run_vectors(catalog: Catalog, vectors: Sequence[Vector], timezone: str) -> l
         vectors: What to decode.
         timezone: The zone that the catalog was loaded with, for ``local:`` times.
     """
-    sessions: dict[str, Catalog] = {}
+    sessions = {"": catalog}
     results: dict[int, VectorResult] = {}
-    # A session begins knowing nothing; vectors outside of any share one.
+    # A session begins knowing nothing.
     for i, vector in sorted(enumerate(vectors), key=lambda item: _order(item[1])):
         group = vector.sequence.group if vector.sequence else ""
         session = sessions.get(group)

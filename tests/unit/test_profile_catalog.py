@@ -58,7 +58,7 @@ def readings(catalog: Catalog, payload: object, topic: str = "x/d1") -> dict[str
         (("flatten", "flaten"), 5, "rules.0.emit.0", "say one of the verbs"),
         (("title: Good", "title: ''"), 1, "title", "at least 1 character"),
         (("title: Good\n", ""), 1, "title", "required"),
-        (('device: "${t.d}"', "codec: xml"), 4, "rules.0.codec", "'json'"),
+        (('device: "${t.d}"', "codec: nope"), 4, "rules.0.codec", "'json'"),
         (("rules:", "rules: ["), 3, "", "not YAML"),
         (("title: Good", "priority: high"), 1, "priority", "integer"),
     ],
@@ -317,7 +317,7 @@ def test_number_codec_reads_numbers_and_refuses_the_rest(tmp_path: Path) -> None
         ("{name: raw, header: {fmt: '<Q?z', names: [a]}}", "fmt"),
         ("{name: raw, axes: n}", "no field of the header"),
         ("{name: raw, axes: 0}", "1 to 64"),
-        ("{name: raw, dtype: i3}", "'i2'"),
+        ("{name: raw, dtype: i5}", "'i2'"),
     ],
 )
 def test_raw_codec_is_refused_when_its_options_do_not_fit(
