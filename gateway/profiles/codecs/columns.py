@@ -54,7 +54,9 @@ def _columns(message: RawMessage, options: ColumnsOptions) -> dict[str, Any]:
     separator = _separator(text, options)
     rows = [_cells(line, separator) for line in lines]
     names = [] if any(map(_is_number, rows[0])) else rows.pop(0)
-    if any(len(a) != len(b) for a, b in pairwise(rows)) or len(rows and rows[0]) > MAX_COLUMNS:
+    if not rows:
+        raise DecodeError("bad_number", repr(lines[0][:40]))
+    if any(len(a) != len(b) for a, b in pairwise(rows)) or len(rows[0]) > MAX_COLUMNS:
         raise DecodeError("bad_length", "lines of different lengths")
     comma = options.decimal == "comma" or (options.decimal == "auto" and separator != ",")
     values = [[_number(cell, comma=comma) for cell in row] for row in rows]

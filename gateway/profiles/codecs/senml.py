@@ -83,7 +83,7 @@ def _labelled(record: object) -> dict[str, Any]:
             or (key in _NUMBERS and (kind not in {int, float} or not -1e300 < value < 1e300))
             or (key == "vb" and kind is not bool)
         ):
-            raise DecodeError("bad_senml", f"{key}: {value!r}"[:60])
+            raise DecodeError("bad_senml", f"{key}: {kind.__name__}")
         if key.endswith("_"):  # section 4.4: who does not know it must not go on
             raise DecodeError("unknown_field", repr(key)[:60])
     if found.get("bver", _MAX_VERSION) > _MAX_VERSION:

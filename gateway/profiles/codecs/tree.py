@@ -27,7 +27,7 @@ def json_tree(value: object, leaf: Leaf) -> Any:  # noqa: ANN401 - JSON
 
     Raises:
         DecodeError: ``too_deep``: over 32 levels; ``too_many_values``: over 100,000 nodes;
-            ``bad_key``: a key is an array or an object.
+            ``bad_key``: a key is an array, an object, null or beyond 64 bits.
     """
     return _Walk(leaf).of(value, 0)
 
@@ -68,8 +68,8 @@ class _Walk:
 def _key(key: object) -> str:
     if type(key) is str:
         return key
-    if type(key) is int or (type(key) is float and isfinite(key)):
-        return str(key)
+    if (type(key) is int and abs(key) < 2**64) or (type(key) is float and isfinite(key)):
+        return str(key)  # of a number of a million digits Python makes no text
     if type(key) is bool:
         return "true" if key else "false"
     if type(key) is bytes:
