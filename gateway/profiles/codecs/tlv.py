@@ -34,7 +34,7 @@ class TaggedValue(BaseModel):
     type: Literal["i1", "u1", "i2", "u2", "i4", "u4", "i8", "u8", "f4", "f8"] | int
     names: tuple[str, ...] = Field(default=(), max_length=16)
 
-    @field_validator("names", mode="before")
+    @field_validator("names", mode="before", json_schema_input_type=str | tuple[str, ...])
     @classmethod
     def _one_name(cls, value: object) -> object:
         return (value,) if isinstance(value, str) else value
