@@ -36,6 +36,13 @@ class Claims:
 
     def __init__(self, rules: list[TopicRule]) -> None:
         self._rules = rules
+        # Most patterns begin with a word: a new topic need not be held against all the others.
+        firsts = [_first_levels(rule) for rule in rules]
+        self._anywhere = [r for r, words in zip(rules, firsts, strict=True) if words is None]
+        self._by_level = {
+            word: [r for r, w in zip(rules, firsts, strict=True) if w is None or word in w]
+            for word in set().union(*(words for words in firsts if words is not None))
+        }
         self.overlaps: dict[tuple[str, str], str] = {}
         # Two generations: when the young one is full it becomes the old one, and what is asked
         # for again moves up. So topics that never come again go, and live ones stay.
@@ -67,7 +74,8 @@ class Claims:
         return found
 
     def _look_up(self, topic: str) -> Taken:
-        for i, rule in enumerate(self._rules):
+        rules = self._by_level.get(topic.partition("/")[0], self._anywhere)
+        for i, rule in enumerate(rules):
             match = rule.match(topic)
             if match is not None:
                 pattern, captures = match
@@ -76,14 +84,14 @@ class Claims:
                 except DecodeError as exc:
                     exc.profile = rule.profile
                     raise
-                self._note_overlap(topic, i)
+                self._note_overlap(topic, rules, i)
                 return Taken(rule, pattern, captures, device, self._unit_told(topic, rule))
         return Taken(None, "", {}, None)
 
-    def _note_overlap(self, topic: str, taker: int) -> None:
+    def _note_overlap(self, topic: str, rules: list[TopicRule], taker: int) -> None:
         """Note a profile of the same priority that would take the topic too."""
-        first = self._rules[taker]
-        for rule in islice(self._rules, taker + 1, None):
+        first = rules[taker]
+        for rule in islice(rules, taker + 1, None):
             if rule.priority != first.priority:
                 return
             pair = first.profile, rule.profile
@@ -110,3 +118,9 @@ class Claims:
         """Look a topic up again: a profile has learned something about it."""
         self._young.pop(topic, None)
         self._old.pop(topic, None)
+
+
+def _first_levels(rule: TopicRule) -> set[str] | None:
+    """Return the words with which a rule's topics begin, None where they may begin with any."""
+    levels = {pattern.text.partition("/")[0] for pattern in rule.patterns}
+    return None if not levels or any("{" in level for level in levels) else levels

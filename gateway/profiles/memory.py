@@ -135,7 +135,11 @@ class Memory:
         meant = fact.value(value)
         if type(meant) is str and not fact.is_text:
             found = number(meant)
-            meant = meant if found is None else found
+            if found is not None:
+                known = plain(found)  # 1e999 is none
+                if known is None:
+                    return None
+                meant = known
         if metric == ONLINE and type(meant) is not bool:
             return None
         return meant, fact.unit
