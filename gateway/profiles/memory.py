@@ -112,6 +112,84 @@ class Memory:
             self._taught.pop(origin, None)
 
     def apply(self, readings: list[Reading]) -> None:
+        """Put units and meanings on readings, in place.
+
+        Most are as they should be already: only those that change are built anew.
+        """
+        of, facts = "", _NONE
+        for i, reading in enumerate(readings):
+            device, metric, value, unit, time_ns, own_time = reading
+            if device != of:
+                of, facts = device, self.facts.get(device, _NONE)
+            fact = facts.get(metric)
+            if fact is None:
+                continue
+            learned, kind, on, off = fact
+            meant = fact.value(value) if kind or on or off else value
+            if meant is not value or (learned is not None and learned != unit):
+                readings[i] = Reading(device, metric, meant, learned or unit, time_ns, own_time)
+
+    def is_text(self) -> bool:
+        """Say whether its values are texts even where they look like numbers."""
+        return self.kind == "text"
+
+    def value(self, raw: Value) -> Value:
+        """Return what a value means; a JSON true or false is what it is."""
+        if type(raw) is bool:
+            return raw
+        word = str(raw)
+        if word == self.on:
+            return True
+        if word == self.off:
+            return False
+        if self.kind == "boolean":
+            return _TRUTH.get(word.lower(), raw)
+        return raw
+
+
+class Memory:
+    """The lessons of a profile's messages.
+
+    Args:
+        scaled: Says whether the profile's own unit table converts a metric; its unit then stands.
+
+    Attributes:
+        facts: What is known, by device and metric.
+        places: The metrics whose values come on a topic, by topic.
+        refused: Lessons left aside because the memory was full.
+        on_topic: Called with a topic whose places have changed.
+    """
+
+    def __init__(self, scaled: Callable[[str], object]) -> None:
+        self._scaled = scaled
+        self._taught: dict[str, tuple[Lesson, ...]] = {}
+        self._of_metric: dict[tuple[str, str], dict[str, Lesson]] = {}
+        self._count = 0
+        self.facts: dict[str, dict[str, Fact]] = {}
+        self.places: dict[str, dict[tuple[str, str], Template]] = {}
+        self.refused = 0
+        self.on_topic: Callable[[str], object] = lambda _: None
+
+    def teach(self, origin: str, lessons: Iterable[Lesson]) -> None:
+        """Replace what an earlier message on the topic ``origin`` taught."""
+        new = tuple(lessons)
+        old = self._taught.get(origin, ())
+        if new == old:
+            return
+        if self._count - len(old) + len(new) > MAX_LESSONS:
+            self.refused += len(new)
+            new = ()
+        self._count += len(new) - len(old)
+        for lesson in old:
+            self._forget(origin, lesson)
+        for lesson in new:
+            self._learn(origin, lesson)
+        if new:
+            self._taught[origin] = new
+        else:
+            self._taught.pop(origin, None)
+
+    def apply(self, readings: list[Reading]) -> None:
         """Put units and meanings on readings, in place."""
         for i, reading in enumerate(readings):
             device, metric, value, unit, time_ns, own_time = reading

@@ -11,6 +11,7 @@ from gateway.errors import DecodeError, ProfileError, UnclaimedError
 from gateway.model import RawMessage, Reading
 from gateway.profiles import Catalog
 from gateway.profiles.files import load_yaml
+from gateway.profiles.rules import CompiledRule
 from gateway.profiles.schema import json_schema
 from gateway.profiles.vectors import read_vectors
 
@@ -291,7 +292,7 @@ def test_memory_of_keys_is_bounded_when_they_never_come_again(tmp_path: Path) ->
     for i in range(30):
         readings(catalog, {f"{i}-{j}": j for j in range(4000)})
     [claimed] = [catalog._claims.of("x/d1")]
-    assert claimed.rule is not None
+    assert isinstance(claimed.rule, CompiledRule)
     [step] = claimed.rule._steps
     [cells] = [c.cell_contents for c in step.__closure__ or () if hasattr(c.cell_contents, "grow")]
     assert cells._count <= 54_001

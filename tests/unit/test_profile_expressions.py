@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jmespath.exceptions import JMESPathError
 
-from gateway.profiles.expressions import expression, text_or_expression, topic_only, truthy
-from gateway.profiles.functions import FUNCTIONS
+from gateway.profiles.expressions import expression, text_or_expression, topic_only
+from gateway.profiles.functions import FUNCTIONS, truthy
 
 EXPRESSIONS = [
     "p", "p.a", "p.a.b", "p.a.b.c", "t.d", 'p."a b"', "p.a[0]", "p.a[-1]", "p[0].a", "p.a[0].b",
