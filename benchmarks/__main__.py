@@ -1,6 +1,6 @@
 """All measurements behind the README's figures: ``make bench``, or one by name.
 
-python -m benchmarks [skab] [path] [ceiling]
+python -m benchmarks [profiles] [skab] [path] [ceiling]
 """
 
 import os
@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks import path, skab
+from benchmarks import path, profiles, skab
 
 _ROOT = Path(__file__).parents[1]
 _DATA = Path(os.environ.get("WEIR_SHARED", _ROOT.parent / "shared")) / "data"
@@ -36,7 +36,12 @@ def _mosquitto() -> str:
     return str(unpacked) if unpacked.exists() else shutil.which("mosquitto") or ""
 
 
-MEASUREMENTS: dict[str, Callable[[], None]] = {"skab": _skab, "path": _path, "ceiling": _ceiling}
+MEASUREMENTS: dict[str, Callable[[], None]] = {
+    "profiles": profiles.main,
+    "skab": _skab,
+    "path": _path,
+    "ceiling": _ceiling,
+}
 
 
 def main() -> int:

@@ -26,7 +26,7 @@ from gateway.outcomes.lanes import Lanes
 from gateway.outcomes.outbox import leaf_outbox
 from gateway.outcomes.packet import room_for_numbers
 from gateway.pipeline import Pipeline
-from gateway.profiles import Catalog
+from gateway.profiles import Catalog, ProfileDirectory
 from gateway.roster import Roster
 from gateway.status import QueueDepth, Running
 from gateway.telling import Site, Surroundings
@@ -36,6 +36,7 @@ log = logging.getLogger(__name__)
 
 _FINISH_S = 3.0
 _WATCH_QUEUE_S = 0.5
+_FOLLOW_FILTERS_S = 0.5
 _CANCEL_S = 0.5
 _MOST_CANCELS = 6
 _SWITCH_S = 0.0005
@@ -95,6 +96,8 @@ async def gateway(settings: Settings) -> AsyncIterator[Running]:
         start("leaf", running.leaf.watch())
         start("forwarder", running.forwarder.run())
         start("plugins", running.roster.watch())
+        start("profiles", running.profiles.watch())
+        start("subscriptions", _follow_filters(running))
         start("queue", _watch_queue(running))
         start("pipeline", running.pipeline.run())
         await stack.enter_async_context(serve(running, registry))
@@ -109,7 +112,7 @@ async def _build(settings: Settings, registry: CollectorRegistry, stack: AsyncEx
     store = _store(settings)
     await store.open()
     stack.push_async_callback(store.close)
-    catalog = Catalog.load(settings.profile_dirs, settings.gateway.timezone)
+    profiles = ProfileDirectory(settings.profile_dirs, settings.gateway.timezone)
     leaf = Leaf(settings)
     await leaf.start()
     stack.push_async_callback(leaf.stop)
@@ -119,7 +122,7 @@ async def _build(settings: Settings, registry: CollectorRegistry, stack: AsyncEx
         leaf_outbox(leaf.uplink_url, name, lanes, max_bytes=settings.leaf.store_bytes)
     )
     inbox = Inbox(ledger, settings.mqtt.queue_messages, settings.mqtt.queue_bytes)
-    source = _source(settings, leaf, catalog, inbox)
+    source = _source(settings, leaf, profiles.catalog, inbox)
     around = Surroundings(
         site=Site(name, {a.name: a.asset_class for a in settings.assets if a.asset_class}),
         store=store,
@@ -131,7 +134,7 @@ async def _build(settings: Settings, registry: CollectorRegistry, stack: AsyncEx
     pipeline = Pipeline(
         inbox=inbox,
         acknowledge=source.acknowledge,
-        decoder=catalog,
+        decoder=profiles,
         around=around,
         tick_s=settings.mqtt.tick_ms / 1000,
     )
@@ -143,7 +146,7 @@ async def _build(settings: Settings, registry: CollectorRegistry, stack: AsyncEx
         inbox=inbox,
         source=source,
         store=store,
-        catalog=catalog,
+        profiles=profiles,
         pipeline=pipeline,
         roster=Roster(directory, pipeline, _fits_packet(name)),
         leaf=leaf,
@@ -254,6 +257,19 @@ async def _finish(running: Running) -> None:
     while running.ledger.in_hand() and loop.time() < until:  # noqa: ASYNC110 - plain counters
         await asyncio.sleep(0.02)
     await running.pipeline.drain(_FINISH_S)
+
+
+async def _follow_filters(running: Running) -> None:
+    """Subscribe to what profiles ask for as they change and learn of topics."""
+    if running.settings.mqtt.topics:
+        await asyncio.Event().wait()  # the configuration says what is taken in, and no more
+    known = running.source.filters
+    while True:
+        await asyncio.sleep(_FOLLOW_FILTERS_S)
+        wanted = running.profiles.catalog.filters
+        if wanted != known:
+            running.source.subscribe(wanted)
+            known = wanted
 
 
 async def _watch_queue(running: Running) -> None:

@@ -25,8 +25,8 @@ class RefusedError(GatewayError):
 
 
 class _UnixConnection(http.client.HTTPConnection):
-    def __init__(self, path: Path) -> None:
-        super().__init__("weir", timeout=_LIMIT_S)
+    def __init__(self, path: Path, limit_s: float) -> None:
+        super().__init__("weir", timeout=limit_s)
         self._path = path
 
     def connect(self) -> None:
@@ -35,14 +35,20 @@ class _UnixConnection(http.client.HTTPConnection):
         self.sock.connect(str(self._path))
 
 
-def ask(path: Path, what: str, body: str | None = None) -> Any:  # noqa: ANN401 - any JSON
+def ask(path: Path, what: str, body: str | None = None, limit_s: float = _LIMIT_S) -> Any:  # noqa: ANN401 - any JSON
     """Return what the gateway answers to ``GET what``, or to ``POST what`` with a body.
+
+    Args:
+        path: The gateway's socket.
+        what: The path asked for.
+        body: What is posted.
+        limit_s: How long an answer may take.
 
     Raises:
         NotRunningError: Nobody listens on the socket.
         RefusedError: The gateway says no, and why.
     """
-    connection = _UnixConnection(path)
+    connection = _UnixConnection(path, limit_s)
     try:
         connection.request("POST" if body is not None else "GET", what, body)
         response = connection.getresponse()

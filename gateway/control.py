@@ -14,6 +14,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from gateway.config import MetricsSection
+from gateway.deadletters import BusyError
 from gateway.errors import ConfigError, GatewayError
 from gateway.features import QueryError
 from gateway.metrics import GatewayCollector
@@ -24,6 +25,7 @@ log = logging.getLogger(__name__)
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 _QUERY_BYTES = 100_000
 _MOST_ROWS = 1000
+_LONGEST_S = 600.0
 
 
 class PortTakenError(GatewayError):
@@ -118,6 +120,7 @@ def _local_app(running: Running) -> web.Application:
     app.router.add_get("/outcomes", _table(running, "outcome"))
     app.router.add_post("/sql", _sql(running))
     app.router.add_post("/plugins/{name}/forget", _forget(running))
+    app.router.add_post("/unclaimed/listen", _listen_for_unclaimed(running))
     return app
 
 
@@ -149,6 +152,37 @@ def _sql(running: Running) -> Handler:
         except QueryError as exc:
             return _json({"error": str(exc)}, 400)
         return _json({"columns": columns, "rows": rows})
+
+    return handler
+
+
+def _listen_for_unclaimed(running: Running) -> Handler:
+    """Take in every topic for the seconds in the body; tell what nobody claimed, payloads whole."""
+
+    async def handler(request: web.Request) -> web.Response:
+        try:
+            seconds = float(await request.text())
+        except ValueError:
+            return _json({"error": "the body must be a number of seconds"}, 400)
+        source, filters = running.source, running.source.filters
+        source.subscribe([*(f for f in filters if f.startswith("$")), "#"])
+        try:
+            heard = await running.pipeline.unreadable.listen(min(max(seconds, 0.1), _LONGEST_S))
+        except BusyError as exc:
+            return _json({"error": str(exc)}, 409)
+        finally:
+            source.subscribe(filters)
+        return _json(
+            [
+                {
+                    "topic": message.topic,
+                    "payload": message.payload.hex(),
+                    "received_ns": message.received_ns,
+                    "retained": message.retained,
+                }
+                for message in heard
+            ]
+        )
 
     return handler
 

@@ -1,15 +1,25 @@
 """What is kept of messages that could not be decoded, so that a person can find out why."""
 
+import asyncio
 import time
 from collections import Counter
 from dataclasses import dataclass
 
+from gateway.errors import GatewayError
 from gateway.features import DeadLetter
 from gateway.model import RawMessage
 
 SAMPLE_BYTES = 256
 _SAMPLES_PER_S = 20
 _TOPICS = 1000
+_HEARD_MESSAGES = 2000
+_HEARD_BYTES = 4_000_000
+
+
+class BusyError(GatewayError):
+    """This is done for somebody else just now."""
+
+    code = "busy"
 
 
 @dataclass(slots=True)
@@ -26,11 +36,17 @@ class Unreadable:
 
     def __init__(self) -> None:
         self.unclaimed: dict[str, UnclaimedTopic] = {}
+        self._heard: list[RawMessage] | None = None
+        self._heard_bytes = 0
         self._second = 0
         self._samples: Counter[str] = Counter()
 
     def note_unclaimed(self, message: RawMessage) -> None:
         """Count a message by its topic; beyond 1,000 topics they are counted together."""
+        if self._heard is not None and len(self._heard) < _HEARD_MESSAGES:
+            self._heard_bytes += len(message.payload)
+            if self._heard_bytes <= _HEARD_BYTES:
+                self._heard.append(message)
         topic = message.topic
         if topic not in self.unclaimed and len(self.unclaimed) >= _TOPICS:
             topic = "(other topics)"
@@ -38,6 +54,21 @@ class Unreadable:
         known.messages += 1
         known.last_ns = message.received_ns
         known.sample = printable(message.payload)
+
+    async def listen(self, seconds: float) -> list[RawMessage]:
+        """Return the messages that nobody claims within some seconds, whole; bounded.
+
+        Raises:
+            BusyError: Somebody listens already.
+        """
+        if self._heard is not None:
+            raise BusyError("somebody listens already; try again when that is over")
+        self._heard, self._heard_bytes = [], 0
+        try:
+            await asyncio.sleep(seconds)
+            return self._heard
+        finally:
+            self._heard = None
 
     def sample(
         self, message: RawMessage, reason: str, detail: str, profile: str

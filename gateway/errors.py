@@ -75,9 +75,11 @@ class DecodeError(MessageError):
     Attributes:
         reason: A short stable slug (``bad_json``, ``too_deep`` ...), the ledger's label.
         profile: The profile that claimed the topic.
+        request: What the device is to be asked: ``topic`` and ``payload`` (hexadecimal), or None.
     """
 
     code = "decode"
+    request: dict[str, str] | None = None
 
     def __init__(self, reason: str, detail: str = "", profile: str = "") -> None:
         super().__init__(f"{reason}: {detail}" if detail else reason)

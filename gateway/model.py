@@ -43,7 +43,7 @@ class Reading(NamedTuple):
     Attributes:
         device: The device's name, as the profile captured it.
         metric: The payload's own path joined by ``.``; reserved ones begin with ``$``.
-        value: A finite number, a bool or a text.
+        value: A finite number, a bool or a text; an object or array is its compact JSON.
         unit: UCUM-like symbol as printed (``°C``, ``%``, ``kWh``), or None.
         time_ns: When it was measured.
         own_time: The device said the time itself; otherwise it is the time of arrival.
@@ -78,6 +78,18 @@ class Waveform:
     samples: NDArray[np.float32]
 
 
+class Request(NamedTuple):
+    """A message that a protocol wants sent back to its device (Sparkplug's rebirth).
+
+    Attributes:
+        topic: Without wildcards.
+        payload: The bytes.
+    """
+
+    topic: str
+    payload: bytes
+
+
 class Decoded(NamedTuple):
     """What one message says. Neither readings nor waveforms: the device is alive, no more.
 
@@ -86,12 +98,18 @@ class Decoded(NamedTuple):
         device: The device that the message is from.
         readings: Its readings.
         waveforms: Its waveforms.
+        parents: Devices, and the device through which each speaks; None: nothing is said of it.
+        expires_s: After so many seconds of silence the device is away; None: never.
+        requests: What the device is to be asked.
     """
 
     profile: str
     device: str
     readings: list[Reading]
     waveforms: list[Waveform]
+    parents: dict[str, str] | None = None
+    expires_s: float | None = None
+    requests: tuple[Request, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

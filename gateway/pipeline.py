@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
+from gateway.asking import Asking
 from gateway.deadletters import Unreadable
 from gateway.errors import DecodeError, MessageError, StoreError, UnclaimedError
 from gateway.evaluation import Evaluation
@@ -20,7 +21,8 @@ from gateway.features import DeadLetter, Item
 from gateway.inference.manifest import Manifest
 from gateway.inference.port import ModelRunner
 from gateway.ingest import Inbox
-from gateway.model import Decoded, RawMessage
+from gateway.model import Decoded, RawMessage, Request
+from gateway.presence import Presence
 from gateway.telling import Surroundings
 
 log = logging.getLogger(__name__)
@@ -67,6 +69,8 @@ class Pipeline:
         self._ledger = around.ledger
         self._latencies = around.latencies
         self._tick_s = tick_s
+        self._asking = Asking(around.panel)
+        self.presence = Presence()
         self.unreadable = Unreadable()
         self.plugins: dict[str, Evaluation] = {}
         self._loops: dict[str, asyncio.Task[None]] = {}
@@ -131,7 +135,11 @@ class Pipeline:
         decode = self._decoder.decode
         for message in messages:
             try:
-                items.append((message, decode(message)))
+                decoded = decode(message)
+                items.append((message, decoded))
+                if decoded.requests or decoded.parents or decoded.expires_s:
+                    self._asking.ask(decoded.requests)
+                    self.presence.note(decoded)
             except MessageError as exc:
                 letter = self._refuse(message, exc)
                 if letter:
@@ -144,7 +152,12 @@ class Pipeline:
         self._ledger.dead_letters[reason] += 1
         if isinstance(exc, UnclaimedError):
             self.unreadable.note_unclaimed(message)
-        profile = exc.profile if isinstance(exc, DecodeError) else ""
+        profile = ""
+        if isinstance(exc, DecodeError):
+            profile = exc.profile
+            if exc.request:
+                payload = bytes.fromhex(exc.request["payload"])
+                self._asking.ask([Request(exc.request["topic"], payload)])
         return self.unreadable.sample(message, reason, str(exc), profile)
 
     async def _commit(

@@ -15,7 +15,8 @@ from gateway.ledger import Ledger
 from gateway.outcomes.forwarder import Forwarder
 from gateway.outcomes.outbox import LeafOutbox
 from gateway.pipeline import Pipeline
-from gateway.profiles import Catalog
+from gateway.presence import Sign
+from gateway.profiles import ProfileDirectory
 from gateway.roster import Roster, is_well
 
 Document = dict[str, Any]
@@ -36,7 +37,7 @@ class Running:
     inbox: Inbox
     source: MqttSource
     store: FeatureService
-    catalog: Catalog
+    profiles: ProfileDirectory
     pipeline: Pipeline
     roster: Roster
     leaf: Leaf
@@ -100,8 +101,12 @@ def status(running: Running) -> Document:
         "store": running.store.size(),
         "devices": len(running.store.register.devices),
         "profiles": {
-            "loaded": len(running.catalog.profiles),
-            "set_aside": [str(error) for error in running.catalog.rejected],
+            "loaded": len(running.profiles.catalog.profiles),
+            "set_aside": [str(error) for error in running.profiles.catalog.rejected],
+            "overlaps": [
+                f"{topic}: taken by {first}, claimed by {second} too"
+                for (first, second), topic in running.profiles.catalog.overlaps.items()
+            ],
         },
         "metrics": running.addresses.get("metrics", ""),
         "plugins": plugins(running),
@@ -144,9 +149,16 @@ def devices(running: Running) -> list[Document]:
         if last:
             reading = {"metric": series.metric, "value": last[1], "unit": series.unit}
             latest.setdefault(series.device, []).append({**reading, "time_ns": last[0]})
+    now_ns, presence = time.time_ns(), running.pipeline.presence
+    signs = {
+        device.name: _sign(device.last_seen_ns, latest.get(device.name, []))
+        for device in register.devices.values()
+    }
     return [
         {
             "device": device.name,
+            "online": presence.is_online(device.name, signs, now_ns),
+            "parent": presence.parents.get(device.name),
             "profile": device.profile,
             "source": device.source,
             "messages": device.messages,
@@ -156,6 +168,13 @@ def devices(running: Running) -> list[Document]:
         }
         for device in sorted(register.devices.values(), key=lambda d: d.name)
     ]
+
+
+def _sign(heard_ns: int, readings: list[Document]) -> Sign:
+    said = next((r for r in readings if r["metric"] == "$online"), None)
+    if said is None:
+        return Sign(None, 0, heard_ns)
+    return Sign(bool(said["value"]), said["time_ns"], heard_ns)
 
 
 def unclaimed(running: Running) -> list[Document]:

@@ -27,6 +27,7 @@ _WHERE = {
     "replay": "replay:replay",
     "hub": "hub:hub",
     "plugin": "plugin:plugin",
+    "profile": "profile:profile",
 }
 """Each command's module in `gateway.cli`, and its function or group there."""
 

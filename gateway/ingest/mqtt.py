@@ -127,15 +127,21 @@ class MqttSource:
         if client is not None and self.connected:
             client.publish(topic, payload)
 
+    @property
+    def filters(self) -> list[str]:
+        """Return the filters that are subscribed to."""
+        return list(self._filters)
+
     def subscribe(self, filters: Sequence[str]) -> None:
-        """Change the subscriptions to these filters."""
+        """Change the subscriptions to these filters; what both let through is never let go."""
         gone = [f for f in self._filters if f not in filters]
+        new = [f for f in filters if f not in self._filters]
         self._filters = list(filters)
         client = self._client
         if client is not None and self.connected:
+            self._subscribe(client, new)
             if gone:
                 client.unsubscribe(gone)
-            self._subscribe(client)
 
     def _run(self) -> None:
         wait_s = 0.2
@@ -200,18 +206,18 @@ class MqttSource:
         self._epoch += 1
         self.connections += 1
         self.reason = ""
-        self._subscribe(client)
+        self._subscribe(client, self._filters)
         self.connected = True
         log.info("connected to %s:%s", self._broker.host, self._broker.port)
 
-    def _subscribe(self, client: paho.Client) -> None:
-        if not self._filters:
+    def _subscribe(self, client: paho.Client, filters: Sequence[str]) -> None:
+        if not filters:
             return
         if self._mqtt5:
             options = SubscribeOptions(qos=1, noLocal=True)
-            client.subscribe([(f, options) for f in self._filters])
+            client.subscribe([(f, options) for f in filters])
         else:
-            client.subscribe([(f, 1) for f in self._filters])
+            client.subscribe([(f, 1) for f in filters])
 
     def _on_disconnect(
         self,

@@ -8,28 +8,40 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gateway.errors import DecodeError
-from gateway.model import Reading, Waveform
+from gateway.model import Reading, Request, Waveform
 from gateway.profiles.expressions import (
     Envelope,
     Evaluate,
     expression,
     text_or_expression,
-    truthy,
 )
 from gateway.profiles.flatten import flatten
+from gateway.profiles.functions import truthy
+from gateway.profiles.learn import learn
 from gateway.profiles.message import MAX_VALUES, Message, Run
+from gateway.profiles.parts import decode_part
 from gateway.profiles.schema import (
     AnyStep,
+    DecodeStep,
     EachStep,
     FlattenStep,
+    LearnStep,
     MetricStep,
     OnlineStep,
+    RequestStep,
     Step,
     Units,
 )
 from gateway.profiles.schema import Time as TimeOption
 from gateway.profiles.times import Clock, TimeSource, clock, reader
-from gateway.profiles.treatments import CompiledTreatment, Treatments, compile_unit, plain
+from gateway.profiles.treatments import (
+    PLAIN_TYPES,
+    CompiledTreatment,
+    Treatments,
+    compile_unit,
+    json_text,
+    plain,
+)
 from gateway.profiles.words import checked_name
 
 ONLINE = "$online"
@@ -70,14 +82,31 @@ def device_name(value: object) -> str:
 
 
 def _compile(step: AnyStep, units: Sequence[Units], zone: tzinfo) -> Run:
-    treatments = Treatments(step.units, *units)
     if isinstance(step, EachStep):
         return _each(step, compile_steps(step.emit, [step.units, *units], zone), zone)
-    if isinstance(step, FlattenStep):
-        return _scoped(step, flatten(step, treatments), zone)
-    if isinstance(step, OnlineStep):
-        return _scoped(step, _online(step), zone)
-    return _scoped(step, _metric(step, treatments), zone)
+    return _scoped(step, _body(step, units, zone), zone)
+
+
+def _body(
+    step: MetricStep | FlattenStep | OnlineStep | LearnStep | DecodeStep | RequestStep,
+    units: Sequence[Units],
+    zone: tzinfo,
+) -> Run:
+    treatments = Treatments(step.units, *units)
+    match step:
+        case DecodeStep():
+            run = decode_part(step, compile_steps(step.emit, [step.units, *units], zone))
+        case LearnStep():
+            run = learn(step)
+        case RequestStep():
+            run = _request(step)
+        case FlattenStep():
+            run = flatten(step, treatments)
+        case OnlineStep():
+            run = _online(step)
+        case MetricStep():
+            run = _metric(step, treatments)
+    return run
 
 
 def _scoped(step: Step, run: Run, zone: tzinfo) -> Run:
@@ -104,14 +133,17 @@ def _scoped(step: Step, run: Run, zone: tzinfo) -> Run:
 def _scope(step: Step, zone: tzinfo) -> Run | None:
     """Return what sets a step's own device and time, None when it has neither."""
     device = None if step.device is None else text_or_expression(step.device)
+    parent = None if step.parent is None else text_or_expression(step.parent)
     own_clock = compile_clock(step.ts, zone)
-    if device is None and own_clock is None:
+    if device is None and own_clock is None and parent is None:
         return None
 
     def scope(message: Message) -> None:
         if device is not None:
             value = device if isinstance(device, str) else device(message.envelope)
             message.device = device_name(value)
+        if parent is not None:
+            message.note_parent(parent if isinstance(parent, str) else parent(message.envelope))
         if own_clock is not None:
             found = own_clock(message.envelope, message.received_ns)
             if found is not None:  # else the time of what is around it stands
@@ -153,6 +185,8 @@ def _each(step: EachStep, steps: list[Run], zone: tzinfo) -> Run:
 def _metric(step: MetricStep, treatments: Treatments) -> Run:
     value_of, named = expression(step.value), _namer(step, treatments)
     rate_of = None if step.fs is None else _rate(step.fs)
+    as_json = step.json_text or (step.metric.startswith("$") and step.metric[:2] != "${")
+    can_be_text = step.numbers
 
     def metric(message: Message) -> None:
         value = value_of(message.envelope)
@@ -171,7 +205,12 @@ def _metric(step: MetricStep, treatments: Treatments) -> Run:
                     Waveform(message.device, name, unit, message.time_ns, rate_hz, samples)
                 )
             return
-        known = plain(value) if convert is None else convert(value, message.envelope)
+        if can_be_text and message.memory and message.memory.is_text(message.device, name):
+            known = plain(value)  # and not the number that it looks like
+        elif as_json and type(value) not in PLAIN_TYPES:
+            known = json_text(value, compact=name.startswith("$"))
+        else:
+            known = plain(value) if convert is None else convert(value, message.envelope)
         if known is not None:
             message.readings.append(
                 Reading(message.device, name, known, unit, message.time_ns, message.own_time)
@@ -258,6 +297,21 @@ def _online(step: OnlineStep) -> Run:
         message.check_count()
 
     return online
+
+
+def _request(step: RequestStep) -> Run:
+    asked_of = expression(step.request)
+
+    def request(message: Message) -> None:
+        asked = asked_of(message.envelope)
+        if asked is None:
+            return
+        topic = asked["topic"]
+        if type(topic) is not str or not topic or any(mark in topic for mark in "+#\0"):
+            raise DecodeError("bad_shape", f"{step.request} gives no topic")
+        message.requests = (*message.requests, Request(topic, bytes.fromhex(asked["payload"])))
+
+    return request
 
 
 def _word(value: object) -> str:

@@ -14,7 +14,7 @@ from jmespath.exceptions import JMESPathError
 from jmespath.parser import Parser
 from jmespath.visitor import Options, TreeInterpreter
 
-from gateway.profiles.functions import FUNCTIONS, arity_error, function
+from gateway.profiles.functions import FUNCTIONS, arity_error, function, truthy
 
 Envelope = dict[str, Any]
 Evaluate = Callable[[Any], Any]
@@ -64,14 +64,6 @@ def topic_only(text: str) -> bool:
     return all(_roots(_parse(part)) <= {"t"} for part in _PLACEHOLDER.findall(text))
 
 
-def truthy(value: object) -> bool:
-    """Say whether JMESPath holds a value for true: 0 is, empty and null are not."""
-    if value is None or value is False:
-        return False
-    kind = type(value)
-    return bool(value) if kind is str or kind is dict or kind is list else True
-
-
 def _parse(text: str) -> Node:
     try:
         # Parser(), not jmespath.compile: that one caches by text and hides where an error is.
@@ -79,10 +71,31 @@ def _parse(text: str) -> Node:
     except JMESPathError as exc:
         raise ValueError(f"not a JMESPath expression: {exc}".replace("\n", " ")) from exc
     _check(tree)
+    tree = _with_constants(tree)
     unknown = _roots(tree) - NAMES - {"@"}
     if unknown:
         raise ValueError(f"unknown name {min(unknown)!r}; an expression begins with t, p or x")
     return tree
+
+
+_CONSTANTS = {"null": None, "true": True, "false": False}
+
+
+def _with_constants(node: Node) -> Node:
+    """Take ``null``, ``true`` and ``false`` for what they say, where a path would begin.
+
+    JMESPath has them as keys of the envelope, which holds no such keys.
+    """
+    if node["type"] == "field" and node["value"] in _CONSTANTS:
+        return {"type": "literal", "value": _CONSTANTS[node["value"]], "children": []}
+    if node["type"] == "expref":
+        return node
+    inward = node["type"] in _INWARD
+    children = [
+        _with_constants(child) if isinstance(child, dict) and not (inward and i) else child
+        for i, child in enumerate(node["children"])
+    ]
+    return {**node, "children": children}
 
 
 def _check(node: Node) -> None:
@@ -90,6 +103,8 @@ def _check(node: Node) -> None:
         problem = arity_error(node["value"], len(node["children"]))
         if problem:
             raise ValueError(problem)
+    if node["type"] == "subexpression" and node["children"][0]["type"] == "not_expression":
+        raise ValueError("'!p.a' is '(!p).a' in JMESPath, which is always null; write '!(p.a)'")
     for child in _children(node):
         _check(child)
 
@@ -238,6 +253,11 @@ def _list(node: Node) -> Evaluate:
     return lambda value: None if value is None else [item(value) for item in items]
 
 
+def _object(node: Node) -> Evaluate:
+    members = [(child["value"], _compile(child["children"][0])) for child in node["children"]]
+    return lambda value: None if value is None else {key: of(value) for key, of in members}
+
+
 def _equal(left: object, right: object) -> bool:
     return left == right and (type(left) is bool) == (type(right) is bool)
 
@@ -276,6 +296,7 @@ _BUILDERS: dict[str, Callable[[Node], Evaluate]] = {
     "comparator": _comparator,
     "function_expression": _call,
     "multi_select_list": _list,
+    "multi_select_dict": _object,
 }
 
 

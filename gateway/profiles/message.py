@@ -3,8 +3,10 @@
 from collections.abc import Callable
 
 from gateway.errors import DecodeError
-from gateway.model import Reading, Waveform
+from gateway.model import RawMessage, Reading, Request, Waveform
 from gateway.profiles.expressions import Envelope
+from gateway.profiles.memory import Lesson, Memory
+from gateway.profiles.words import checked_name
 
 MAX_VALUES = 4096
 """Readings of one message, and elements of one ``each``."""
@@ -18,15 +20,32 @@ class Message:
         device, time_ns, own_time: Of the readings that are added now.
         received_ns: Arrival.
         readings, waveforms: What the message says so far.
+        memory: What earlier messages have taught, in a profile that learns.
+        lessons: What this one teaches.
+        parents: Through which device another speaks.
+        topic: Where it came.
+        requests: What the device is to be asked.
     """
 
     __slots__ = (
-        "device", "envelope", "own_time", "readings", "received_ns", "time_ns", "waveforms",
+        "device", "envelope", "lessons", "memory", "own_time", "parents", "readings",
+        "received_ns", "requests", "time_ns", "topic", "waveforms",
     )  # fmt: skip
 
     def __init__(
-        self, envelope: Envelope, device: str, time_ns: int | None, received_ns: int
+        self,
+        message: RawMessage,
+        envelope: Envelope,
+        device: str,
+        time_ns: int | None,
+        memory: Memory | None = None,
     ) -> None:
+        received_ns = message.received_ns
+        self.topic = message.topic
+        self.memory = memory
+        self.lessons: list[Lesson] | None = None
+        self.parents: dict[str, str] | None = None
+        self.requests: tuple[Request, ...] = ()
         self.envelope = envelope
         self.device = device
         self.own_time = time_ns is not None
@@ -34,6 +53,13 @@ class Message:
         self.received_ns = received_ns
         self.readings: list[Reading] = []
         self.waveforms: list[Waveform] = []
+
+    def note_parent(self, parent: object) -> None:
+        """Note through which device the one that is spoken of now speaks; null: none is known."""
+        if type(parent) is str and parent != self.device:
+            if self.parents is None:
+                self.parents = {}
+            self.parents[self.device] = checked_name("device", parent)
 
     def check_count(self) -> None:
         """Raise DecodeError ``too_many_values`` above 4,096 readings."""

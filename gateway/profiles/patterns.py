@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 _CAPTURE = re.compile(r"\{([a-z_][a-z0-9_]*)([+*]?)(?::([^{}/+#]+))?\}")
 _MAX_CAPTURES = 8
+_MAX_CHARS = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +38,8 @@ def topic_pattern(text: str) -> TopicPattern:
         ValueError: It is empty, too long, holds a wildcard of MQTT's or a malformed capture.
     """
     names = [name for name, _, _ in _CAPTURE.findall(text) if name != "_"]
-    if not text or len(text) > 256:
-        raise ValueError("a topic pattern has 1 to 256 characters")
+    if not text or len(text) > _MAX_CHARS:
+        raise ValueError(f"a topic pattern has 1 to {_MAX_CHARS} characters")
     if len(set(names)) != len(names) or len(_CAPTURE.findall(text)) > _MAX_CAPTURES:
         raise ValueError(f"captures need different names, at most {_MAX_CAPTURES}")
     levels = text.split("/")

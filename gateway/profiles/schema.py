@@ -81,6 +81,9 @@ class Step(Part):
     device: Text | None = Field(default=None, description="Another device than the rule's.")
     ts: tuple[Time, ...] = Field(default=(), description="Time sources before those around it.")
     units: Units = Field(default=())
+    parent: Text | None = Field(
+        default=None, description="The device through which the step's device speaks."
+    )
 
 
 class MetricStep(Step):
@@ -91,6 +94,11 @@ class MetricStep(Step):
     unit: Text | None = Field(default=None, description="Unit; wins over the unit tables.")
     fs: Expression | float | None = Field(default=None, description="Samples per second.")
     numbers: bool = Field(default=False, description="Texts that are numbers become numbers.")
+    json_text: bool = Field(
+        default=False,
+        alias="json",
+        description="An object or array becomes compact JSON text; reserved metrics always do so.",
+    )
 
 
 class FlattenStep(Step):
@@ -122,7 +130,47 @@ class OnlineStep(Step):
     down: tuple[Scalar, ...] = Field(default=(), description="More words for: it is not.")
 
 
-_VERBS = ("metric", "flatten", "each", "online")
+class LearnStep(Step):
+    """What a message says about others: it makes no reading, and is applied to theirs."""
+
+    learn: Text = Field(description="The metric spoken of, of the step's or rule's device.")
+    unit: Text | None = Field(default=None, description="Its unit; wins over the unit tables.")
+    kind: Text | None = Field(
+        default=None,
+        alias="type",
+        description="number, boolean or text; float, integer, string, enum ... stand for these.",
+    )
+    on: Expression | None = Field(default=None, description="The text that means true.")
+    off: Expression | None = Field(default=None, description="The text that means false.")
+    topic: Text | None = Field(
+        default=None, description="Where its value comes: a topic that then needs no rule."
+    )
+    template: Text | None = Field(
+        default=None,
+        description="With topic: where in the payload, as Home Assistant writes it "
+        "(`{{ value_json.a.b | float }}`); none: the payload itself.",
+    )
+
+
+class DecodeStep(Step):
+    """Its ``emit`` once, with a part of the payload decoded by a codec of its own."""
+
+    decode: Expression = Field(description="The part: a text, or bytes that a codec gave.")
+    encoding: Literal["utf8", "base64", "hex"] = Field(
+        default="utf8", description="How a text holds the bytes."
+    )
+    codec: CodecOptions
+    name: Name = Field(default="y", alias="as", description="What it is called: x, y or z.")
+    emit: "tuple[AnyStep, ...]"
+
+
+class RequestStep(Step):
+    """A message back to the device: ``{topic, payload}``, the payload in hexadecimal digits."""
+
+    request: Expression
+
+
+_VERBS = ("metric", "flatten", "each", "online", "learn", "decode", "request")
 
 
 def _verb(value: object) -> str | None:
@@ -135,13 +183,19 @@ AnyStep = Annotated[
     Annotated[MetricStep, Tag("metric")]
     | Annotated[FlattenStep, Tag("flatten")]
     | Annotated[EachStep, Tag("each")]
-    | Annotated[OnlineStep, Tag("online")],
+    | Annotated[OnlineStep, Tag("online")]
+    | Annotated[LearnStep, Tag("learn")]
+    | Annotated[DecodeStep, Tag("decode")]
+    | Annotated[RequestStep, Tag("request")],
     Discriminator(
         _verb,
         custom_error_type="no_verb",
         custom_error_message="say one of the verbs: " + ", ".join(_VERBS),
     ),
 ]
+
+
+Retained = Literal["state", "old"]
 
 
 class Rule(Part):
@@ -154,6 +208,15 @@ class Rule(Part):
     ts: tuple[Time, ...] = Field(default=(), description="Time sources, the best first.")
     emit: tuple[AnyStep, ...] = Field(default=(), description="None: the device is alive, no more.")
     units: Units = Field(default=())
+    retained: Retained | None = Field(
+        default=None, description="What retained values without a time are; default: the profile's."
+    )
+    parent: Text | None = Field(
+        default=None, description="The device through which the rule's device speaks."
+    )
+    expires: Expression | float | None = Field(
+        default=None, description="Seconds of silence after which the device is away."
+    )
 
     @property
     def topics(self) -> tuple[str, ...]:
@@ -171,9 +234,15 @@ class ProfileFile(Part):
     )
     rules: tuple[Rule, ...] = Field(min_length=1, description="The first that matches counts.")
     units: Units = Field(default=(), description="Asked after the units of the rule.")
+    retained: Retained = Field(
+        default="old",
+        description="state: a retained value is the device's present state. old: it may be of any "
+        "age, and is left out unless it says its time.",
+    )
 
 
 EachStep.model_rebuild()
+DecodeStep.model_rebuild()
 
 
 def json_schema() -> bytes:

@@ -8,10 +8,19 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
+import orjson
+
 from gateway.model import Value
 from gateway.profiles.expressions import Envelope, Evaluate, expression, text_or_expression
 from gateway.profiles.schema import Treatment, Units
-from gateway.profiles.words import LARGEST, MAX_TEXT_CHARS, is_missing, number, unit_symbol
+from gateway.profiles.words import (
+    LARGEST,
+    MAX_JSON_CHARS,
+    MAX_TEXT_CHARS,
+    is_missing,
+    number,
+    unit_symbol,
+)
 
 Convert = Callable[[object, Envelope], Value | None]
 
@@ -91,6 +100,29 @@ def plain(value: object) -> Value | None:
     if kind is str:
         return None if len(value) > MAX_TEXT_CHARS or is_missing(value) else value  # type: ignore[arg-type,return-value]
     return None
+
+
+PLAIN_TYPES = frozenset({bool, int, float, str, bytes, type(None)})
+"""What is no object or array."""
+
+
+def json_text(value: object, *, compact: bool) -> str | None:
+    """Return an object or array as JSON text, None above 16,384 characters and for empty ones.
+
+    Args:
+        value: Objects, arrays (NumPy's too) and what they hold.
+        compact: Leave out an object's members that are null.
+
+    Raises:
+        TypeError: Something in it has no form in JSON (bytes).
+    """
+    if compact and type(value) is dict:
+        value = {key: item for key, item in value.items() if item is not None}
+    try:
+        text = orjson.dumps(value, option=orjson.OPT_SERIALIZE_NUMPY).decode()
+    except orjson.JSONEncodeError as exc:
+        raise TypeError(str(exc)) from exc
+    return text if 2 < len(text) <= MAX_JSON_CHARS else None
 
 
 def _bounded(value: int) -> int | float | None:

@@ -31,6 +31,8 @@ class Expected(BaseModel):
     """A reading, or with ``fs`` a waveform, that must come out.
 
     Attributes:
+        value: Number, bool, text, or an object or array (a reading's JSON text is read); null:
+            there must be no reading of this metric.
         time: ISO 8601, ``local:...`` for the site's wall clock, or null for the time of arrival.
         fs: Samples per second of a waveform.
     """
@@ -47,6 +49,20 @@ class Expected(BaseModel):
     fs: float | None = None
 
 
+class Place(BaseModel):
+    """Where a vector stands among those that make sense only in order.
+
+    Attributes:
+        group: Their session's name.
+        step: Their order in it.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    group: str
+    step: int
+
+
 class Vector(BaseModel):
     """A message and what must become of it.
 
@@ -59,6 +75,7 @@ class Vector(BaseModel):
         rejects: The reason for which it must be refused; ``unclaimed``: no rule may take it;
             ``any``: a rule must take and refuse it, for whatever reason.
         source: Where the payload was seen.
+        sequence: The session it belongs to, and which message of it it is.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -74,6 +91,7 @@ class Vector(BaseModel):
     rejects: str = ""
     source: Annotated[str, Field(min_length=1)]
     firmware: str = ""
+    sequence: Place | None = None
 
     def message(self) -> RawMessage:
         """Return the message.
@@ -135,16 +153,28 @@ def read_vectors(file: Path) -> list[Vector]:
 
 
 def run_vectors(catalog: Catalog, vectors: Sequence[Vector], timezone: str) -> list[VectorResult]:
-    """Decode every vector, in order.
+    """Decode every vector, in order; those of a sequence by their steps.
 
     Args:
         catalog: The profiles.
         vectors: What to decode.
         timezone: The zone that the catalog was loaded with, for ``local:`` times.
     """
-    return [
-        VectorResult(v.id, v.firmware, tuple(_differences(catalog, v, timezone))) for v in vectors
-    ]
+    sessions = {"": catalog}
+    results: dict[int, VectorResult] = {}
+    # A session begins knowing nothing.
+    for i, vector in sorted(enumerate(vectors), key=lambda item: _order(item[1])):
+        group = vector.sequence.group if vector.sequence else ""
+        session = sessions.get(group)
+        if session is None:
+            session = sessions[group] = catalog.fresh()
+        differences = tuple(_differences(session, vector, timezone))
+        results[i] = VectorResult(vector.id, vector.firmware, differences)
+    return [results[i] for i in range(len(vectors))]
+
+
+def _order(vector: Vector) -> int:
+    return vector.sequence.step if vector.sequence else 0
 
 
 def _from_table(row: dict[str, Any]) -> Vector:
@@ -159,6 +189,7 @@ def _from_table(row: dict[str, Any]) -> Vector:
         expect=row["expected"],
         rejects="any" if row["kind"] == "reject" else "",
         source=row["source"],
+        sequence=row.get("sequence"),
     )
 
 
@@ -187,16 +218,42 @@ def _compare(vector: Vector, decoded: Decoded, received_ns: int, timezone: str) 
     differences: list[str] = []
     for wanted in vector.expect:
         same = [r for r in left if (r.device, r.metric) == (wanted.device, wanted.metric)]
+        if wanted.value is None:  # there is no value, so there must be no reading
+            differences += [f"{r.device} {r.metric}: {_shown(r)}, should be none" for r in same]
+            left = [reading for reading in left if all(reading is not r for r in same)]
+            continue
         if not same:
             differences.append(f"missing: {wanted.device} {wanted.metric} = {wanted.value!r}")
             continue
-        found = [(_unlike(wanted, reading, received_ns, timezone), reading) for reading in same]
+        at_least = vector.mode == "subset"
+        found = [
+            (_unlike(_shortened(wanted, r, at_least=at_least), r, received_ns, timezone), r)
+            for r in same
+        ]
         unlike, best = min(found, key=lambda pair: len(pair[0]))
         left = [reading for reading in left if reading is not best]
         differences += unlike
     if vector.mode == "exact":
         differences += [f"not expected: {r.device} {r.metric} = {_shown(r)}" for r in left]
     return differences
+
+
+def _shortened(wanted: Expected, found: Reading | Waveform, *, at_least: bool) -> Expected:
+    """Return what is wanted of an object: in ``subset`` mode it may have more members."""
+    if not at_least or not isinstance(wanted.value, dict) or isinstance(found, Waveform):
+        return wanted
+    value = _parsed(found.value)
+    if not isinstance(value, dict) or any(value.get(k) != v for k, v in wanted.value.items()):
+        return wanted
+    return wanted.model_copy(update={"value": value})
+
+
+def _parsed(value: object) -> Any:  # noqa: ANN401 - JSON
+    """Return what a reading's text holds as JSON, the text itself when it is none."""
+    try:
+        return orjson.loads(value) if isinstance(value, str) else value
+    except orjson.JSONDecodeError:
+        return value
 
 
 def _unlike(
@@ -221,6 +278,8 @@ def _unlike(
 
 
 def _same_value(wanted: object, found: object) -> bool:
+    if isinstance(wanted, dict | list):
+        return isinstance(found, str) and _parsed(found) == wanted
     if isinstance(wanted, bool) or isinstance(found, bool):
         return wanted is found
     if isinstance(wanted, int) and isinstance(found, int):

@@ -6,6 +6,7 @@ from gateway.errors import DecodeError
 
 MAX_NAME_CHARS = 256
 MAX_TEXT_CHARS = 1024
+MAX_JSON_CHARS = 16_384
 LARGEST = 1.7976931348623157e308  # the largest double; what compares beyond it is not finite
 
 _MISSING = frozenset({"", "nan", "-nan", "none", "null", "inf", "-inf", "+inf", "infinity"})

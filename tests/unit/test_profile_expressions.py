@@ -8,12 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jmespath.exceptions import JMESPathError
 
-from gateway.profiles.expressions import expression, text_or_expression, topic_only, truthy
-from gateway.profiles.functions import FUNCTIONS
+from gateway.profiles.expressions import expression, text_or_expression, topic_only
+from gateway.profiles.functions import FUNCTIONS, truthy
 
 EXPRESSIONS = [
     "p", "p.a", "p.a.b", "p.a.b.c", "t.d", 'p."a b"', "p.a[0]", "p.a[-1]", "p[0].a", "p.a[0].b",
-    "p.a || p.b", "p.a && p.b", "!p.a", "p.a || p.b || 'C'", "p.a == p.b", "p.a != `1`",
+    "p.a || p.b", "p.a && p.b", "!(p.a)", "p.a || p.b || 'C'", "p.a == p.b", "p.a != `1`",
     "p.a < p.b", "p.a >= `2`", "p.a == `true`", "type(p.a)", "type(p.a)=='object' && p.a.b",
     "to_array(p.a)", "not_null(p.a, p.b)", "[p.a, p.b]", "{k: p.a}", "p.a[*].b", "p.a[].b", "p.*",
     "p.a[?b>`1`]", "p.a[1:]", "p.a | b", "pairs(p)", "join(',', p.a)", "keys(p)", "length(p.a)",

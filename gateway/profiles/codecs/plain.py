@@ -1,4 +1,4 @@
-"""Text, a number as text, and payloads that nobody reads."""
+"""Text, a number as text, bytes as they are, and payloads that nobody reads."""
 
 from typing import Literal
 
@@ -28,6 +28,16 @@ class NumberOptions(Options):
         return _number
 
 
+class BytesOptions(Options):
+    """``bytes``: the payload as it is, for `decode`, `hex` and the like."""
+
+    name: Literal["bytes"] = "bytes"
+
+    def build(self) -> Codec:
+        """Return the codec; it raises DecodeError ``empty_payload`` and ``too_large``."""
+        return _bytes
+
+
 class NoneOptions(Options):
     """``none``: the payload is not read; the message says only that the device is alive."""
 
@@ -36,6 +46,14 @@ class NoneOptions(Options):
     def build(self) -> Codec:
         """Return the codec."""
         return lambda _: None
+
+
+def _bytes(message: RawMessage) -> bytes:
+    if len(message.payload) > MAX_PAYLOAD_BYTES:
+        raise DecodeError("too_large", f"{len(message.payload)} bytes")
+    if not message.payload:
+        raise DecodeError("empty_payload")
+    return message.payload
 
 
 def _text(message: RawMessage) -> str:

@@ -17,10 +17,12 @@ class JsonOptions(Options):
 
     Attributes:
         or_text: What is not JSON is a text, for topics on which a firmware sends both.
+        empty: An empty payload is null (a retained message that was deleted), not refused.
     """
 
     name: Literal["json"] = "json"
     or_text: bool = False
+    empty: bool = False
 
     def build(self) -> Codec:
         """Return the codec.
@@ -28,7 +30,12 @@ class JsonOptions(Options):
         It raises DecodeError ``bad_json``, ``too_deep`` (orjson stops at 1,024 levels),
         ``empty_payload`` and ``too_large``; with ``or_text`` ``bad_utf8`` instead of ``bad_json``.
         """
-        return _json_or_text if self.or_text else _json
+        codec = _json_or_text if self.or_text else _json
+        return _null_when_empty(codec) if self.empty else codec
+
+
+def _null_when_empty(codec: Codec) -> Codec:
+    return lambda message: codec(message) if message.payload else None
 
 
 def _json(message: RawMessage) -> Any:  # noqa: ANN401 - JSON

@@ -1,5 +1,7 @@
 """Samples as raw integers or floats, with or without a header in front of them."""
 
+import base64
+import binascii
 import struct
 from collections.abc import Callable
 from typing import Any, Literal
@@ -12,6 +14,7 @@ from gateway.model import RawMessage
 from gateway.profiles.codecs.codec import MAX_PAYLOAD_BYTES, Codec, Options
 
 Axes = Callable[[dict[str, Any]], int]
+Sampler = Callable[[bytes, int], "np.ndarray[Any, Any]"]
 
 
 class Header(BaseModel):
@@ -43,19 +46,27 @@ class Header(BaseModel):
 class RawOptions(Options):
     """``raw``: ``p.h`` is the header, ``p.a`` a list with the samples of each axis (float32).
 
+    ``p.n`` is how many samples each axis has.
+
     Attributes:
+        encoding: ``base64`` or ``hex`` where the bytes come as text.
         header: What lies in front of the samples.
-        dtype: A sample's type, as in NumPy: i1 u1 i2 u2 i4 u4 f4 f8.
-        endian: ``le`` or ``be``.
-        axes: How many axes are interleaved, or the header's field that says so.
+        dtype: A sample's type, as in NumPy: i1 u1 i2 u2 i4 u4 f4 f8; i3: 24 bits.
+        endian: ``le`` or ``be``; ``auto``: ``be`` where that way the samples change by less than a
+            quarter of what they do as ``le``. A device's own order, where it is known, is better:
+            noise over the whole range looks the same either way.
+        layout: ``interleaved``: x y z x y z; ``planar``: all of x, then all of y.
+        axes: How many axes there are, or the header's field that says so.
         count: The header's field that says how many samples each axis has; checked.
         scale: What a sample is multiplied by.
     """
 
     name: Literal["raw"] = "raw"
+    encoding: Literal["bytes", "base64", "hex"] = "bytes"
     header: Header | None = None
-    dtype: Literal["i1", "u1", "i2", "u2", "i4", "u4", "f4", "f8"] = "i2"
-    endian: Literal["le", "be"] = "le"
+    dtype: Literal["i1", "u1", "i2", "u2", "i3", "i4", "u4", "f4", "f8"] = "i2"
+    endian: Literal["le", "be", "auto"] = "le"
+    layout: Literal["interleaved", "planar"] = "interleaved"
     axes: int | str = Field(default=1)
     count: str = ""
     scale: float = Field(default=1.0, allow_inf_nan=False)
@@ -63,6 +74,8 @@ class RawOptions(Options):
     @model_validator(mode="after")
     def _fields_exist(self) -> "RawOptions":
         names = self.header.names if self.header else []
+        if self.dtype == "i3" and self.endian == "auto":
+            raise ValueError("endian: 'auto' is not for 24 bits")
         if isinstance(self.axes, int) and not 1 <= self.axes <= 64:
             raise ValueError("axes: 1 to 64")
         for key in (self.axes, self.count):
@@ -71,10 +84,16 @@ class RawOptions(Options):
         return self
 
     def build(self) -> Codec:
-        """Return the codec; DecodeError: ``bad_length``, ``bad_samples``, ``too_large``."""
+        """Return the codec.
+
+        It raises DecodeError ``bad_length``, ``bad_samples``, ``bad_base64``, ``bad_hex`` and
+        ``too_large``.
+        """
         header = struct.Struct(self.header.fmt if self.header else "<")
         names = tuple(self.header.names) if self.header else ()
-        dtype = np.dtype(("<" if self.endian == "le" else ">") + self.dtype)
+        item_bytes = int(self.dtype[1])
+        samples_of = _sampler(self.dtype, self.endian)
+        planar, encoding = self.layout == "planar", self.encoding
         scale = np.float32(self.scale)
         axes_of, count_name = self._axes_of(), self.count
 
@@ -82,20 +101,21 @@ class RawOptions(Options):
             payload = message.payload
             if len(payload) > MAX_PAYLOAD_BYTES:
                 raise DecodeError("too_large", f"{len(payload)} bytes")
+            if encoding != "bytes":
+                payload = _unpacked(payload, encoding)
             body = len(payload) - header.size
             if body < 0:
                 raise DecodeError("bad_length", f"{len(payload)} bytes, header {header.size}")
             fields = dict(zip(names, header.unpack_from(payload), strict=True))
             axes = axes_of(fields)
-            if axes < 1 or body % (dtype.itemsize * axes):
-                raise DecodeError("bad_length", f"{body} bytes of {axes} axes of {dtype}")
-            samples = np.frombuffer(payload, dtype, offset=header.size).reshape(-1, axes)
-            if count_name and fields[count_name] != len(samples):
-                raise DecodeError(
-                    "bad_length", f"{len(samples)} samples, {fields[count_name]} said"
-                )
-            scaled = _scaled(samples, scale)
-            return {"h": fields, "a": list(np.ascontiguousarray(scaled.T))}
+            if axes < 1 or body % (item_bytes * axes):
+                raise DecodeError("bad_length", f"{body} bytes of {axes} axes of {item_bytes}")
+            count = body // (item_bytes * axes)
+            if count_name and fields[count_name] != count:
+                raise DecodeError("bad_length", f"{count} samples, {fields[count_name]} said")
+            samples = _scaled(samples_of(payload, header.size), scale)
+            by_axis = samples.reshape(axes, -1) if planar else samples.reshape(-1, axes).T
+            return {"h": fields, "a": list(np.ascontiguousarray(by_axis)), "n": count}
 
         return decode
 
@@ -109,6 +129,54 @@ class RawOptions(Options):
             return value if type(value) is int and value <= 64 else 0
 
         return from_header
+
+
+def _unpacked(payload: bytes, encoding: str) -> bytes:
+    try:
+        if encoding == "hex":
+            return binascii.unhexlify(payload.strip())
+        return base64.b64decode(payload.strip(), validate=True)
+    except (binascii.Error, ValueError) as exc:
+        raise DecodeError(f"bad_{encoding}", str(exc)) from exc
+
+
+def _sampler(name: str, endian: str) -> Sampler:
+    """Return what reads the samples behind a header."""
+    if name == "i3":
+        return _sampler_of_24_bits(endian)
+    little = np.dtype("<" + name)
+    big = np.dtype(">" + name)
+    if endian != "auto":
+        dtype = little if endian == "le" else big
+        return lambda payload, start: np.frombuffer(payload, dtype, offset=start)
+
+    def smoother(payload: bytes, start: int) -> "np.ndarray[Any, Any]":
+        as_little = np.frombuffer(payload, little, offset=start)
+        as_big = np.frombuffer(payload, big, offset=start)
+        return as_big if _change(as_big) * 4 < _change(as_little) else as_little
+
+    return smoother
+
+
+def _change(samples: "np.ndarray[Any, Any]") -> float:
+    """Return by how much samples change from one to the next, in all."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        change = float(np.abs(np.diff(samples.astype(np.float64))).sum())
+    return change if np.isfinite(change) else float("inf")
+
+
+def _sampler_of_24_bits(endian: str) -> Sampler:
+    """NumPy has no such type: three bytes become the upper ones of four."""
+    first = 0 if endian == "be" else 1
+    dtype = np.dtype(">i4" if endian == "be" else "<i4")
+
+    def read(payload: bytes, start: int) -> "np.ndarray[Any, Any]":
+        given = np.frombuffer(payload, np.uint8, offset=start).reshape(-1, 3)
+        wide = np.zeros((len(given), 4), np.uint8)
+        wide[:, first : first + 3] = given
+        return wide.reshape(-1).view(dtype) >> 8
+
+    return read
 
 
 def _scaled(samples: "np.ndarray[Any, Any]", scale: np.float32) -> "np.ndarray[Any, Any]":

@@ -1,0 +1,112 @@
+"""The folders that profiles are dropped into: the catalog in use, as they change."""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+from watchfiles import awatch
+
+from gateway.errors import ProfileError
+from gateway.model import Decoded, RawMessage
+from gateway.profiles.catalog import Catalog
+
+log = logging.getLogger(__name__)
+
+SETTLE_MS = 300  # without a further change: a folder that is being copied is not taken up half
+SETTLE_AT_MOST_MS = 3_000
+LOOK_MS = 1_000  # how often folders are looked for that were not there, or were replaced
+
+
+class ProfileDirectory:
+    """Decodes with the profiles that lie in some folders now.
+
+    A catalog is replaced as a whole, between two messages. A profile that becomes bad stays as it
+    was; what profiles have learned from messages stays too.
+
+    Args:
+        dirs: Folders of profile folders, see `Catalog.load`.
+        timezone: IANA name of the zone of devices that tell local time.
+
+    Attributes:
+        catalog: The profiles in use.
+
+    Raises:
+        ConfigError: There is no such time zone.
+    """
+
+    def __init__(self, dirs: Sequence[Path], timezone: str) -> None:
+        self._dirs = tuple(dirs)
+        self._timezone = timezone
+        self.catalog = Catalog.load(self._dirs, timezone)
+        self._told: set[str] = set()
+        self._tell(self.catalog.rejected)
+
+    def decode(self, message: RawMessage) -> Decoded:
+        """Return what a message says; see `Catalog.decode`."""
+        return self.catalog.decode(message)
+
+    def reload(self) -> None:
+        """Read what has changed in the folders."""
+        self._replace(self._load())
+
+    async def watch(self) -> None:
+        """Follow the folders until cancelled; those that are not there are made if they can be."""
+        while True:
+            marks = await asyncio.to_thread(self._prepare)
+            there = [path for path, mark in marks.items() if mark]
+            if not there:
+                await asyncio.sleep(LOOK_MS / 1e3)
+                continue
+            unseen = True  # whatever changed while nobody watched
+            async for changes in awatch(
+                *there,
+                watch_filter=None,
+                step=SETTLE_MS,
+                debounce=SETTLE_AT_MOST_MS,
+                rust_timeout=LOOK_MS,
+                yield_on_timeout=True,
+                ignore_permission_denied=True,
+            ):
+                if await asyncio.to_thread(self._prepare) != marks:
+                    break  # a directory came, went or was replaced: watch anew
+                if changes or unseen:
+                    # In a thread: YAML takes long. What is learned meanwhile is in the memories
+                    # that both catalogs share; only new topics must be looked up again.
+                    self._replace(await asyncio.to_thread(self._load))
+                unseen = False
+
+    def _load(self) -> Catalog:
+        return Catalog.load(self._dirs, self._timezone, self.catalog)
+
+    def _replace(self, catalog: Catalog) -> None:
+        before, self.catalog = self.catalog, catalog
+        catalog.attend()
+        old = {each.name: each for each in before.profiles}
+        new = {each.name: each for each in catalog.profiles}
+        for name in sorted(old.keys() - new.keys()):
+            log.info("profile %s: gone", name)
+        for name in sorted(new):
+            if name not in old or before.profile(name) is not catalog.profile(name):
+                log.info("profile %s: active, from %s", name, new[name].file)
+        self._tell(catalog.rejected)
+
+    def _tell(self, rejected: list[ProfileError]) -> None:
+        """Log what is wrong, once as long as it is."""
+        for error in rejected:
+            if str(error) not in self._told:
+                log.error("profile set aside: %s", error)
+        self._told = {str(error) for error in rejected}
+
+    def _prepare(self) -> dict[Path, tuple[int, int] | None]:
+        """Make what is missing and return each directory's identity; None where there is none."""
+        marks: dict[Path, tuple[int, int] | None] = {}
+        for path in self._dirs:
+            try:
+                path.mkdir(parents=True, exist_ok=True)
+                status = path.stat()
+                marks[path] = (status.st_dev, status.st_ino)
+            except OSError as exc:
+                log.debug("profile directory %s: %s", path, exc)
+                marks[path] = None
+        return marks
