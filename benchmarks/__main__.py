@@ -12,7 +12,7 @@ from pathlib import Path
 from benchmarks import path, profiles, skab
 
 _ROOT = Path(__file__).parents[1]
-_DATA = Path(os.environ.get("WEIR_SHARED", _ROOT.parent / "shared")) / "data"
+_DATA = Path(os.environ.get("SHARED_DATA", _ROOT.parent / "shared")) / "data"
 
 
 def _skab() -> None:

@@ -21,7 +21,7 @@ from gateway.topics import matches
 ROOT = Path(__file__).parents[2]
 SHIPPED = ROOT / "firmware_profiles"
 SHARED = (
-    Path(os.environ.get("WEIR_SHARED", ROOT.parent / "shared")) / "vectors/firmware_vectors.jsonl"
+    Path(os.environ.get("SHARED_DATA", ROOT.parent / "shared")) / "vectors/firmware_vectors.jsonl"
 )
 ZONE = "Europe/Berlin"
 NOW_NS = 1_800_000_000 * 10**9
