@@ -25,8 +25,9 @@ from tests.conftest import Weir
 MESSAGES = 10_000
 BIG = 36  # of 1 MB
 GROWTH_MB = 200.0
-"""What the gateway may grow by over the last four fifths. Measured: 50 to 103 MB and no more over ten such rounds: a part is
-DuckDB's cache (bounded) and most is what the allocator keeps of the 1 MB payloads."""
+"""What the gateway may grow by over the last four fifths: 50 to 103 MB were measured, and no more
+over ten such rounds. A part is DuckDB's cache (bounded), most is what the allocator keeps of the
+1 MB payloads."""
 CLAIMED = [
     "sensors/h{n}", "devices/h{n}/telemetry", "v1/devices/h{n}/telemetry", "generic/h{n}",
     "tele/h{n}/SENSOR", "tele/h{n}/STATE", "stat/h{n}/STATUS8", "tele/h{n}/LWT", "zigbee2mqtt/h{n}",
