@@ -13,7 +13,7 @@ from gateway.model import Reading
 from gateway.profiles.expressions import Evaluate, expression, text_or_expression
 from gateway.profiles.message import MAX_VALUES, Message, Run
 from gateway.profiles.schema import FlattenStep
-from gateway.profiles.treatments import Convert, Treatments, globs, plain
+from gateway.profiles.treatments import Convert, Treatments, globs, plain, text_numbers
 from gateway.profiles.words import LARGEST, checked_name
 
 MAX_DEPTH = 16
@@ -30,11 +30,13 @@ class Cell:
         dropped: Nothing here or below is wanted.
         kept: ``keep`` matched here or above.
         unit, unit_of, convert: See `CompiledTreatment`.
+        as_it_stands: Numbers here are taken as they are.
         children: The places below, by key or index.
     """
 
     __slots__ = (
-        "children", "convert", "dropped", "kept", "metric", "name", "path", "unit", "unit_of",
+        "as_it_stands", "children", "convert", "dropped", "kept", "metric", "name", "path", "unit",
+        "unit_of",
     )  # fmt: skip
 
     def __init__(self, path: str, name: str, *, kept: bool) -> None:
@@ -46,6 +48,7 @@ class Cell:
         self.unit: str | None = None
         self.unit_of: Evaluate | None = None
         self.convert: Convert | None = None
+        self.as_it_stands = True
         self.children: dict[str | int, Cell] = {}
 
 
@@ -89,6 +92,7 @@ class Cells:
             cell.metric = checked_name("metric", name)
             treatment = self._treatments.of(name, numbers=self._numbers)
             cell.unit, cell.unit_of, cell.convert = treatment
+            cell.as_it_stands = cell.convert is None or cell.convert is text_numbers
         parent.children[key] = cell
         self._count += 1
         return cell
@@ -130,10 +134,10 @@ def _walk(cells: Cells, cell: Cell, node: Any, message: Message, depth: int) -> 
         metric = child.metric
         if metric is None or found is None:
             continue
-        if child.convert is not None:
-            value = child.convert(found, message.envelope)
-        elif kind is int or (kind is float and -LARGEST <= found <= LARGEST):
+        if child.as_it_stands and (kind is float or kind is int) and -LARGEST <= found <= LARGEST:
             value = found  # by far the most, without a call
+        elif child.convert is not None:
+            value = child.convert(found, message.envelope)
         else:
             value = plain(found)
         if value is None:

@@ -131,8 +131,16 @@ def _bounded(value: int) -> int | float | None:
     return float(value) if -LARGEST <= value <= LARGEST else None
 
 
+def text_numbers(value: Any, _: Envelope) -> Value | None:  # noqa: ANN401 - JSON
+    """Return a value as it stands, and a text that is a number as that number."""
+    found = number(value) if type(value) is str else None
+    return plain(value if found is None else found)
+
+
 def _converter(treatment: Treatment, *, numbers: bool) -> Convert:
     missing, values = frozenset(treatment.missing), _by_type(treatment.values)
+    if numbers and not missing and not values and treatment.scale == 1:
+        return text_numbers
     scale = _scaler(treatment.scale)
 
     def convert(value: Any, envelope: Envelope) -> Value | None:  # noqa: ANN401 - JSON
