@@ -1,6 +1,6 @@
 """Which series and devices there are: names to small numbers, and back."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -59,6 +59,7 @@ class Register:
         self.sources: list[str] = []
         self.devices: dict[str, Device] = {}
         self.new: list[Series] = []
+        self.changed: dict[int, Series] = {}  # another unit than before: a profile was corrected
         self.touched: set[str] = set()
         self.source_of = np.empty(0, dtype=np.int32)
 
@@ -66,6 +67,8 @@ class Register:
         """Return the series' number; one that is not known yet is given the next."""
         known = self._numbers.get((device, metric))
         if known is not None:
+            if unit is not None and unit != self.series[known].unit:
+                self.changed[known] = replace(self.series[known], unit=unit, profile=profile)
             return known
         series = self.restore(device, metric, unit, profile)
         self.new.append(series)
@@ -88,12 +91,20 @@ class Register:
         self.source_of[number] = series.source_number
         return series
 
+    def settle(self) -> None:
+        """Take what was new and changed as written."""
+        for number, series in self.changed.items():
+            self.series[number] = series
+        self.changed.clear()
+        self.new.clear()
+
     def forget_new(self, first: int) -> None:
         """Take back the series from number ``first`` on: their transaction did not commit."""
         for series in self.series[first:]:
             del self._numbers[series.device, series.metric]
         del self.series[first:]
         self.new.clear()
+        self.changed.clear()
 
     def see(self, decoded: Decoded, received_ns: int) -> None:
         """Note that a device spoke."""

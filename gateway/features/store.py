@@ -151,7 +151,7 @@ class DuckStore:
             self._rollback()
             self.register.forget_new(first_new)
             raise StoreError(f"{self.path}: {exc}") from exc
-        self.register.new.clear()
+        self.register.settle()
         self._remember(stored)
         for raw, decoded in fresh:
             self.register.see(decoded, raw.received_ns)
@@ -196,6 +196,11 @@ class DuckStore:
         self._connection.begin()
         if self.register.new:
             self._insert("series", series_columns(self.register.new))
+        for series in self.register.changed.values():
+            self._connection.execute(
+                "UPDATE series SET unit = ?, profile = ? WHERE id = ?",
+                [series.unit, series.profile, series.number],
+            )
         self._readings.insert(new)
         if new.texts:
             self._insert("text_reading", text_columns(new))

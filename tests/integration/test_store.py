@@ -64,6 +64,23 @@ def test_reading_is_a_duplicate_when_series_time_and_value_are_stored(tmp_path: 
     store.close()
 
 
+def test_series_has_the_new_unit_when_a_profile_was_corrected(tmp_path: Path) -> None:
+    store = open_store(tmp_path)
+    raw, decoded = message("plug", NOW, home=22.5)
+    append(store, [(raw, decoded)])
+    corrected = Reading("plug", "home", 22.6, "°C", NOW + SECOND, True)
+    append(store, [(raw, decoded._replace(readings=[corrected]))])
+    unitless = Reading("plug", "home", 22.7, None, NOW + 2 * SECOND, True)
+    append(store, [(raw, decoded._replace(readings=[unitless]))])
+    assert store.register.series[0].unit == "°C"
+    store.close()
+    store = open_store(tmp_path)
+    assert [s.unit for s in store.register.series] == ["°C"]
+    kept = store.cursor().execute("SELECT DISTINCT unit FROM readings").fetchall()
+    assert kept == [("°C",)]
+    store.close()
+
+
 def test_text_and_waveform_are_kept_when_a_message_carries_them(tmp_path: Path) -> None:
     store = open_store(tmp_path)
     samples = np.sin(np.arange(1000) / 5).astype(np.float32)
