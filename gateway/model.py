@@ -186,8 +186,86 @@ class Windows:
 
 
 @dataclass(frozen=True, slots=True)
+class FrameSpec:
+    """Which frames a plugin wants of which cameras.
+
+    Attributes:
+        cameras: Globs (fnmatch) of the cameras' names.
+        fps: At most so many of each camera in a second; 0: all that it can take.
+    """
+
+    cameras: tuple[str, ...] = ("*",)
+    fps: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One picture of a camera, whole. It goes no further than the plugins' processes.
+
+    Attributes:
+        camera: The camera's name.
+        number: The camera's frames are numbered from 1 as they are read, decoded or not.
+        captured_ns: When it was read from the camera's stream.
+        image: uint8 [height, width, 3], BGR; nobody writes to it.
+    """
+
+    camera: str
+    number: int
+    captured_ns: int
+    image: NDArray[np.uint8]
+
+
+Points = tuple[tuple[float, float], ...]
+"""A line (2) or a polygon (3 or more), as parts of the picture's width and height: (0, 0) is its
+top left, (1, 1) its bottom right."""
+
+
+@dataclass(frozen=True, slots=True)
+class Frames:
+    """The newest frames for one plugin, at most one of each camera.
+
+    Attributes:
+        frames: [B] the frames.
+        places: [B] the lines and zones that the camera's own configuration gives, by name; they
+            replace the manifest's of the same name.
+    """
+
+    frames: list[Frame]
+    places: list[dict[str, Points]]
+
+    def __len__(self) -> int:
+        return len(self.frames)
+
+    @property
+    def sources(self) -> list[str]:
+        """Return the camera of each frame."""
+        return [frame.camera for frame in self.frames]
+
+    @property
+    def end_ns(self) -> NDArray[np.int64]:
+        """Return when each was captured, int64 [B]."""
+        return np.array([frame.captured_ns for frame in self.frames], np.int64)
+
+
+class Seen(NamedTuple):
+    """One object in a frame.
+
+    Attributes:
+        box: Left, top, right, bottom, as parts of the picture's width and height.
+        label: Its class.
+        score: 0 to 1.
+        track: The same number in each frame as long as it is the same object; 0: not tracked.
+    """
+
+    box: tuple[float, float, float, float]
+    label: str
+    score: float
+    track: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Result:
-    """What a plugin found in one window.
+    """What a plugin found in one window or frame.
 
     Attributes:
         label: A short word (``normal``, ``anomaly``).
@@ -197,6 +275,8 @@ class Result:
         state: What the plugin wants back with this source's next window, or None for no change.
             It is kept in the store and committed with the watermark.
         suppress: Nothing to report, whatever the report policy says (still learning, say).
+        since_ns: Of a frame: what it tells began here; 0: with the frame itself.
+        seen: Of a frame: the objects in it, for snapshots; they do not leave the box.
     """
 
     label: str
@@ -205,6 +285,8 @@ class Result:
     numbers: dict[str, float] = field(default_factory=dict)
     state: bytes | None = None
     suppress: bool = False
+    since_ns: int = 0
+    seen: tuple[Seen, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

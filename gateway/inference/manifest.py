@@ -9,6 +9,14 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, Field, PrivateAttr, ValidationError, model_validator
 
 from gateway.errors import PluginError
+from gateway.inference.frame_sections import (
+    ClassifySection,
+    CountSection,
+    DetectSection,
+    EmbedSection,
+    FrameSection,
+    TrackSection,
+)
 from gateway.inference.hints import explain
 from gateway.inference.sections import (
     FeaturesSection,
@@ -21,11 +29,13 @@ from gateway.inference.sections import (
     WindowSection,
     is_token,
 )
-from gateway.model import OutcomeContext, PluginIdentity, WindowSpec
+from gateway.model import FrameSpec, OutcomeContext, PluginIdentity, WindowSpec
 
 MANIFEST = "plugin.toml"
 CODE = "plugin.py"
 MAX_MODEL_BYTES = 2_000_000_000
+MAX_NUMBERS = 8
+"""Named numbers of one result; a packet has little room."""
 
 
 class Manifest(Section):
@@ -37,6 +47,12 @@ class Manifest(Section):
     title: str = Field(min_length=1, max_length=80)
     window: WindowSection = WindowSection()
     features: FeaturesSection | None = None
+    frame: FrameSection | None = None
+    detect: DetectSection | None = None
+    classify: ClassifySection | None = None
+    embed: EmbedSection | None = None
+    track: TrackSection = TrackSection()
+    count: tuple[CountSection, ...] = ()
     model: ModelSection = ModelSection(runtime="none")
     outcome: OutcomeSection
     report: ReportSection = ReportSection()
@@ -57,13 +73,31 @@ class Manifest(Section):
 
     @model_validator(mode="after")
     def _one_kind_of_input(self) -> Self:
-        if bool(self.window.steps) == bool(self.features):
-            raise ValueError("give either window.steps (a tensor) or features.sql, and not both")
+        given = [bool(self.window.steps), bool(self.features), self.wants_frames]
+        if sum(given) != 1:
+            raise ValueError(
+                "give one of window.steps (a tensor), features.sql, and frames ([frame] or a head:"
+                " [detect], [classify], [embed])"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _one_head(self) -> Self:
+        heads = [self.detect, self.classify, self.embed]
+        if sum(head is not None for head in heads) > 1:
+            raise ValueError("give one of [detect], [classify], [embed]")
+        if self.count and self.detect is None:
+            raise ValueError("[[count]] counts what [detect] finds")
+        names = [number for each in self.count for number in each.numbers]
+        if len(names) > MAX_NUMBERS or len(set(names)) < len(names):
+            told = ", ".join(names)
+            raise ValueError(f"[[count]] gives {told}: at most {MAX_NUMBERS} numbers, each once")
         return self
 
     @model_validator(mode="after")
     def _labels_known(self) -> Self:
-        used = [self.report.normal] if len(self.outcome.labels) > 1 else []
+        states = len(self.outcome.labels) > 1 and not self.wants_frames
+        used = [self.report.normal] if states else []
         used += [label for label, _ in self.threshold.labels] if self.threshold else []
         for label in used:
             if label not in self.outcome.labels:
@@ -79,6 +113,19 @@ class Manifest(Section):
     def has_code(self) -> bool:
         """Say whether the plugin brings a ``plugin.py``."""
         return (self._folder / CODE).is_file()
+
+    @property
+    def wants_frames(self) -> bool:
+        """Say whether the plugin looks at cameras, and not at readings."""
+        return any(
+            part is not None for part in (self.frame, self.detect, self.classify, self.embed)
+        )
+
+    @property
+    def frame_spec(self) -> FrameSpec:
+        """Return the frames that the plugin wants, in the words that all rooms share."""
+        frame = self.frame or FrameSection()
+        return FrameSpec(frame.cameras, frame.fps)
 
     @property
     def window_spec(self) -> WindowSpec:
@@ -169,6 +216,8 @@ def _check_decides(file: Path, manifest: Manifest) -> None:
     """Refuse a plugin that has nothing that could tell a label."""
     classes = manifest.model.runtime != "none" and manifest.model.outputs.label
     if manifest.has_code or manifest.threshold or classes:
+        return
+    if manifest.detect or manifest.classify:
         return
     reason = f"without {CODE}, say how a score becomes a label: threshold.labels or"
     raise PluginError(str(file), "threshold", f"{reason} model.outputs.label")

@@ -17,7 +17,8 @@ def is_token(value: str) -> str:
     return value
 
 
-def _is_relative(value: str) -> str:
+def is_relative(value: str) -> str:
+    """Return a path that stays inside the plugin's folder."""
     path = Path(value)
     if path.is_absolute() or ".." in path.parts:
         raise ValueError("must be a path inside the plugin's folder")
@@ -86,7 +87,7 @@ class ModelSection(Section):
     """``[model]``: the trained model, and what runs it."""
 
     runtime: Literal["openvino", "onnxruntime", "none"]
-    file: Annotated[str, AfterValidator(_is_relative)] = Field(
+    file: Annotated[str, AfterValidator(is_relative)] = Field(
         "", description=".onnx, or OpenVINO's .xml with its .bin beside it"
     )
     sha256: str = Field(
@@ -137,7 +138,11 @@ class OutcomeSection(Section):
 
 
 class ReportSection(Section):
-    """``[report]``: which results become outcomes."""
+    """``[report]``: which results become outcomes.
+
+    Of frames, ``change`` means that a label or a counted number is another one, and ``every_s``
+    holds whatever the label is.
+    """
 
     on: tuple[Literal["change"], ...] = Field(("change",), description="when the label changes")
     normal: Word = Field("normal", description="the label of nothing wrong")

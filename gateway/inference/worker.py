@@ -20,7 +20,7 @@ from typing import Any
 from gateway.errors import PluginError
 from gateway.inference.detector import Detector
 from gateway.inference.hook import load_hook
-from gateway.inference.manifest import Manifest, load_manifest
+from gateway.inference.manifest import MAX_NUMBERS, Manifest, load_manifest
 from gateway.inference.models import load_model
 from gateway.inference.rounds import Evaluate, evaluate_in_rounds
 from gateway.inference.wire import FrameReader, frame, pack_results, unpack_windows
@@ -30,7 +30,6 @@ EXIT_MEMORY = 78
 """Exit code of a worker whose plugin asked for more memory than it may have."""
 RESERVED_MB = 128
 """Address space that is writable and not resident: thread stacks, arenas, OpenBLAS buffers."""
-MAX_NUMBERS = 8
 MAX_STATE_BYTES = 1_000_000
 NICENESS = 5
 _PR_SET_PDEATHSIG = 1

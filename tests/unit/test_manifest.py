@@ -74,7 +74,7 @@ def test_length_is_that_of_the_steps_when_none_is_given(tmp_path: Path) -> None:
         ('kind = "k"', 'kind = "a.b"', "outcome.kind", "letters, digits"),
         ("[features]", "[window]\nhop = 2\n[features]", "window.hop", "did you mean 'hop_s'?"),
         ("[features]", "[window]\nhop_s = 0\n[features]", "window.hop_s", "greater than or equal"),
-        ("[features]", "[window]\nsteps = 5\n[features]", "", "either window.steps"),
+        ("[features]", "[window]\nsteps = 5\n[features]", "", "one of window.steps"),
         ('"normal", 0', '"fine", 0', "", "'fine' is not among outcome.labels"),
         ('"anomaly", 1.0', '"anomaly", -1.0', "threshold", "must descend"),
         ('"anomaly", 1.0', '"anomaly", nan', "threshold.labels.0.1", "finite"),

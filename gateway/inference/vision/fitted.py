@@ -1,0 +1,97 @@
+"""Frames in the size that a plugin's model takes, and the way back to the whole picture."""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from gateway.model import Points
+
+GREY = 114
+"""What fills up a letterbox; the YOLO family is trained with it."""
+
+Pixels = NDArray[np.uint8]
+
+
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    """Frames as they come to a plugin's process.
+
+    Attributes:
+        sources: [B] the cameras.
+        end_ns: int64 [B], when each was captured.
+        sizes: [B] width and height of the whole picture, px.
+        places: [B] lines and zones of the camera's own configuration, by name.
+        images: uint8 [B, height, width, 3], BGR, in the size that the model takes.
+    """
+
+    sources: list[str]
+    end_ns: NDArray[np.int64]
+    sizes: list[tuple[int, int]]
+    places: list[dict[str, Points]]
+    images: Pixels
+
+    def __len__(self) -> int:
+        return len(self.sources)
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """Where the whole picture lies within the fitted one.
+
+    Attributes:
+        left, top: Its corner, px of the fitted picture.
+        width, height: Its size there.
+    """
+
+    left: int
+    top: int
+    width: int
+    height: int
+
+
+def placement(size: tuple[int, int], fitted: tuple[int, int], *, letterbox: bool) -> Placement:
+    """Return where a picture of ``size`` (width, height) lies within one of ``fitted``."""
+    if not letterbox:
+        return Placement(0, 0, *fitted)
+    ratio = min(fitted[0] / size[0], fitted[1] / size[1])
+    width = max(1, min(fitted[0], round(size[0] * ratio)))
+    height = max(1, min(fitted[1], round(size[1] * ratio)))
+    return Placement((fitted[0] - width) // 2, (fitted[1] - height) // 2, width, height)
+
+
+def fit_into(image: Pixels, out: Pixels, *, letterbox: bool) -> None:
+    """Resize a picture into ``out`` (both uint8 [height, width, 3]) without a copy between."""
+    size, fitted = (image.shape[1], image.shape[0]), (out.shape[1], out.shape[0])
+    at = placement(size, fitted, letterbox=letterbox)
+    inner = out[at.top : at.top + at.height, at.left : at.left + at.width]
+    smaller = at.width < size[0]
+    cv2.resize(
+        image,
+        (at.width, at.height),
+        dst=inner,
+        interpolation=cv2.INTER_AREA if smaller and size[0] > 3 * at.width else cv2.INTER_LINEAR,
+    )
+    out[: at.top] = GREY
+    out[at.top + at.height :] = GREY
+    out[:, : at.left] = GREY
+    out[:, at.left + at.width :] = GREY
+
+
+def to_parts(
+    boxes: NDArray[np.float32], size: tuple[int, int], fitted: tuple[int, int], *, letterbox: bool
+) -> NDArray[np.float32]:
+    """Turn boxes in px of the fitted picture into parts of the whole one, within 0 to 1.
+
+    Args:
+        boxes: float32 [N, 4], left, top, right, bottom.
+        size: Width and height of the whole picture.
+        fitted: Width and height of the fitted one.
+        letterbox: How it was fitted.
+    """
+    at = placement(size, fitted, letterbox=letterbox)
+    origin = np.array([at.left, at.top, at.left, at.top], np.float32)
+    extent = np.array([at.width, at.height, at.width, at.height], np.float32)
+    parts: NDArray[np.float32] = np.clip((boxes - origin) / extent, 0, 1)
+    return parts
