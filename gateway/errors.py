@@ -2,11 +2,12 @@
 
 GatewayError                  a stable ``code``, which is also the metric's label
 |- ConfigError                file, field, value, what is allowed; exit code 78
-|- LoadError                  ProfileError, PluginError: the item is set aside, the rest goes on
+|- LoadError                  ProfileError, PluginError, CameraError: the item is set aside, the
+|                             rest goes on
 |- MessageError               DecodeError, UnclaimedError, PacketTooLargeError: dead letter, then
 |                             acknowledged, for trying again would not help
-`- TransientError             StoreError, OutboxError, BrokerError, WorkerError: not acknowledged,
-                              tried again after ``retry_after_s``
+`- TransientError             StoreError, OutboxError, BrokerError, WorkerError, CameraAwayError:
+                              not acknowledged, tried again after ``retry_after_s``
 """
 
 from typing import ClassVar
@@ -34,7 +35,7 @@ class ConfigError(GatewayError):
 
 
 class LoadError(GatewayError):
-    """A profile or plugin cannot be used; it is set aside and the rest goes on.
+    """A profile, plugin or camera file cannot be used; it is set aside and the rest goes on.
 
     Attributes:
         file: The file that is wrong, as a path.
@@ -61,6 +62,12 @@ class PluginError(LoadError):
     """A plugin folder cannot be used."""
 
     code = "plugin"
+
+
+class CameraError(LoadError):
+    """A camera's file cannot be used."""
+
+    code = "camera"
 
 
 class MessageError(GatewayError):
@@ -141,3 +148,9 @@ class LeafError(TransientError):
     """The nats-server did not start, or its streams are missing."""
 
     code = "leaf"
+
+
+class CameraAwayError(TransientError):
+    """A camera gives no picture right now; the text says why, without user and password."""
+
+    code = "camera_away"

@@ -2,21 +2,13 @@
 
 import asyncio
 import hashlib
-import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from watchfiles import awatch
-
 from gateway.errors import PluginError
+from gateway.folders import watch_folders
 from gateway.inference.manifest import Manifest, load_manifest
-
-log = logging.getLogger(__name__)
-
-SETTLE_MS = 500  # without a further change: a folder that is being copied is not taken up half
-SETTLE_AT_MOST_MS = 5_000
-LOOK_MS = 1_000  # how often folders are looked for that were not there, or were replaced
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,27 +85,11 @@ class PluginDirectory:
         A folder is taken up once nothing in the directory changed for half a second. Directories
         that are not there are made, or watched as soon as they are.
         """
-        while True:
-            marks = await asyncio.to_thread(self._prepare)
-            there = [path for path, mark in marks.items() if mark]
-            if not there:
-                await asyncio.sleep(LOOK_MS / 1e3)
-                continue
-            unseen = True  # whatever changed while nobody watched
-            async for changes in awatch(
-                *there,
-                watch_filter=None,
-                step=SETTLE_MS,
-                debounce=SETTLE_AT_MOST_MS,
-                rust_timeout=LOOK_MS,
-                yield_on_timeout=True,
-                ignore_permission_denied=True,
-            ):
-                if await asyncio.to_thread(self._prepare) != marks:
-                    break  # a directory came, went or was replaced: watch anew
-                if changes or unseen:
-                    await self._tell(on_change)
-                unseen = False
+
+        async def look() -> None:
+            await self._tell(on_change)
+
+        await watch_folders(self._dirs, look)
 
     async def _tell(self, on_change: OnChange) -> None:
         before = self._current
@@ -122,19 +98,6 @@ class PluginDirectory:
         told = [str(exc) for exc in before.rejected] != [str(exc) for exc in now.rejected]
         if change.added or change.changed or change.removed or told:
             await on_change(change)
-
-    def _prepare(self) -> dict[Path, tuple[int, int] | None]:
-        """Make what is missing and return each directory's identity; None where there is none."""
-        marks: dict[Path, tuple[int, int] | None] = {}
-        for path in self._dirs:
-            try:
-                path.mkdir(parents=True, exist_ok=True)
-                status = path.stat()
-                marks[path] = (status.st_dev, status.st_ino)
-            except OSError as exc:
-                log.debug("plugin directory %s: %s", path, exc)
-                marks[path] = None
-        return marks
 
     def _candidates(self) -> list[Path]:
         """Return the plugin folders, later directories last."""

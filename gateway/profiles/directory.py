@@ -5,9 +5,8 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
-from watchfiles import awatch
-
 from gateway.errors import ProfileError
+from gateway.folders import watch_folders
 from gateway.model import Decoded, RawMessage
 from gateway.profiles.catalog import Catalog
 
@@ -15,7 +14,6 @@ log = logging.getLogger(__name__)
 
 SETTLE_MS = 300  # without a further change: a folder that is being copied is not taken up half
 SETTLE_AT_MOST_MS = 3_000
-LOOK_MS = 1_000  # how often folders are looked for that were not there, or were replaced
 
 
 class ProfileDirectory:
@@ -52,29 +50,14 @@ class ProfileDirectory:
 
     async def watch(self) -> None:
         """Follow the folders until cancelled; those that are not there are made if they can be."""
-        while True:
-            marks = await asyncio.to_thread(self._prepare)
-            there = [path for path, mark in marks.items() if mark]
-            if not there:
-                await asyncio.sleep(LOOK_MS / 1e3)
-                continue
-            unseen = True  # whatever changed while nobody watched
-            async for changes in awatch(
-                *there,
-                watch_filter=None,
-                step=SETTLE_MS,
-                debounce=SETTLE_AT_MOST_MS,
-                rust_timeout=LOOK_MS,
-                yield_on_timeout=True,
-                ignore_permission_denied=True,
-            ):
-                if await asyncio.to_thread(self._prepare) != marks:
-                    break  # a directory came, went or was replaced: watch anew
-                if changes or unseen:
-                    # In a thread: YAML takes long. What is learned meanwhile is in the memories
-                    # that both catalogs share; only new topics must be looked up again.
-                    self._replace(await asyncio.to_thread(self._load))
-                unseen = False
+        await watch_folders(
+            self._dirs, self._look, settle_ms=SETTLE_MS, settle_at_most_ms=SETTLE_AT_MOST_MS
+        )
+
+    async def _look(self) -> None:
+        # In a thread: YAML takes long. What is learned meanwhile is in the memories that both
+        # catalogs share; only new topics must be looked up again.
+        self._replace(await asyncio.to_thread(self._load))
 
     def _load(self) -> Catalog:
         return Catalog.load(self._dirs, self._timezone, self.catalog)
@@ -97,16 +80,3 @@ class ProfileDirectory:
             if str(error) not in self._told:
                 log.error("profile set aside: %s", error)
         self._told = {str(error) for error in rejected}
-
-    def _prepare(self) -> dict[Path, tuple[int, int] | None]:
-        """Make what is missing and return each directory's identity; None where there is none."""
-        marks: dict[Path, tuple[int, int] | None] = {}
-        for path in self._dirs:
-            try:
-                path.mkdir(parents=True, exist_ok=True)
-                status = path.stat()
-                marks[path] = (status.st_dev, status.st_ino)
-            except OSError as exc:
-                log.debug("profile directory %s: %s", path, exc)
-                marks[path] = None
-        return marks
