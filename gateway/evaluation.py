@@ -1,4 +1,4 @@
-"""One plugin at work: its windows become results, and results become outcomes.
+"""One plugin at work on windows: they become results, and results become outcomes.
 
 `telling` runs beside it, so that the next windows are evaluated while the last outcomes are on
 their way to the disk.
@@ -7,24 +7,23 @@ their way to the disk.
 import asyncio
 import logging
 import time
-from dataclasses import replace
 
-from gateway.errors import MessageError, WorkerError
+from gateway.errors import WorkerError
 from gateway.features import Mark, QueryError
 from gateway.inference.manifest import Manifest
 from gateway.inference.port import ModelRunner, PoisonedError
 from gateway.inference.report import Reported, judge
 from gateway.inference.rounds import take
-from gateway.model import Channel, Outcome, OutcomeContext, Packet, Result, Windows
-from gateway.outcomes.packet import encode
-from gateway.telling import Surroundings, Telling
+from gateway.model import Channel, Packet, Result, Windows
+from gateway.telling import Surroundings
+from gateway.work import Quantities, Work
 
 log = logging.getLogger(__name__)
 
 BATCH_WINDOWS = 256
 
 
-class Evaluation:
+class Evaluation(Work):
     """Evaluates the windows of one plugin until it is cancelled.
 
     Args:
@@ -34,24 +33,13 @@ class Evaluation:
 
     Attributes:
         wake: Set when windows may be due.
-        evaluated: Windows for which there is a result.
-        skipped: Windows that the plugin failed on whatever was tried.
-        trouble: What is wrong now; "" for nothing.
     """
 
     def __init__(self, manifest: Manifest, runner: ModelRunner, around: Surroundings) -> None:
-        self.manifest = manifest
-        self.runner = runner
+        super().__init__(manifest, runner, around)
         self.wake = asyncio.Event()
-        self.evaluated = 0
-        self.skipped = 0
-        self.trouble = ""
-        self._around = around
         self._name = manifest.name
-        self._marks = dict(around.store.marks(manifest.name))  # how far it has evaluated
-        self._forgotten: set[str] = set()
         self._evaluating = False
-        self.telling = Telling(manifest.name, around)
 
     @property
     def is_idle(self) -> bool:
@@ -65,12 +53,6 @@ class Evaluation:
         async with asyncio.TaskGroup() as group:
             group.create_task(self._evaluate_forever())
             group.create_task(self.telling.run())
-
-    def forget(self, sources: set[str] | None) -> int:
-        """Let the plugin begin anew with some sources, or with all; return with how many."""
-        chosen = set(self._marks) - {""} if sources is None else sources & set(self._marks)
-        self._forgotten |= chosen
-        return len(chosen)
 
     async def _evaluate_forever(self) -> None:
         while True:
@@ -106,7 +88,7 @@ class Evaluation:
             await self._infer(windows)
         except PoisonedError as exc:
             if len(windows) == 1:
-                self._skip(windows, exc)
+                self._give_up(windows, exc)
                 return
             # One source's window must not cost the others theirs: each by itself.
             for i in range(len(windows)):
@@ -116,7 +98,7 @@ class Evaluation:
         try:
             await self._infer(window)
         except PoisonedError as exc:
-            self._skip(window, exc)
+            self._give_up(window, exc)
 
     async def _infer(self, windows: Windows) -> None:
         """Evaluate windows, and judge the results.
@@ -125,7 +107,7 @@ class Evaluation:
             PoisonedError: The plugin fails on these windows whatever is tried.
         """
         began = time.perf_counter()
-        states = [self._state(source) for source in windows.sources]
+        states = self._states(windows.sources)
         while True:
             try:
                 results = await self.runner.evaluate(windows, states)
@@ -135,24 +117,12 @@ class Evaluation:
                 continue
             break
         self._around.latencies.observe("infer", time.perf_counter() - began)
-        self._forgotten -= set(windows.sources)
-        self.evaluated += len(windows)
-        self.trouble = ""
+        self._note_evaluated(windows.sources)
         for i, result in enumerate(results):
             self._judge(windows, i, result)
 
-    def _skip(self, window: Windows, exc: PoisonedError) -> None:
-        """Give a window up: it is counted, and the source goes on behind it."""
-        self.skipped += 1
-        self._complain(f"window of {window.sources[0]} skipped: {exc}")
-        source = window.sources[0]
-        mark = replace(self._marks.get(source) or Mark(0), end_ns=int(window.end_ns[0]))
-        self._marks[source] = mark
-        self.telling.reach(source, mark)
-
-    def _state(self, source: str) -> bytes | None:
-        mark = self._marks.get(source)
-        return mark.state if mark and source not in self._forgotten else None
+    def _give_up(self, window: Windows, exc: PoisonedError) -> None:
+        self._skip(window.sources[0], int(window.end_ns[0]), exc)
 
     def _judge(self, windows: Windows, i: int, result: Result) -> None:
         """Decide whether a result is told, and move the plugin's own mark."""
@@ -160,43 +130,18 @@ class Evaluation:
         mark = self._marks.get(source) or Mark(0)
         last = Reported(mark.label, mark.reported_ns) if mark.reported_ns else None
         report, last = judge(self.manifest.report, last, result, end_ns)
-        if report and (packet := self._packet(windows, i, result)):
+        if report and (packet := self._packet_of(windows, i, result)):
             self.telling.tell(packet, result)
         state = mark.state if result.state is None else result.state
         label, reported_ns = last or ("", 0)
-        mark = self._marks[source] = Mark(end_ns, label, reported_ns, state)
-        self.telling.reach(source, mark)
+        self._reach(source, Mark(end_ns, label, reported_ns, state))
 
-    def _packet(self, windows: Windows, i: int, result: Result) -> Packet | None:
-        source = windows.sources[i]
-        outcome = Outcome(
-            gateway=self._around.site.gateway,
-            source=source,
-            context=self._context(source),
-            plugin=self.manifest.identity,
-            quantities=_quantities(windows.channels[i]),
-            start_ns=int(windows.start_ns[i]),
-            end_ns=int(windows.end_ns[i]),
-            result=result,
-            received_ns=int(windows.received_ns[i]),
-        )
-        try:
-            return encode(outcome)
-        except MessageError as exc:
-            self._around.ledger.outcomes_refused += 1
-            self._complain(f"outcome of {source} refused: {exc}")
-            return None
-
-    def _context(self, source: str) -> OutcomeContext:
-        context, asset = self.manifest.context, self._around.site.asset_classes.get(source)
-        if not asset:
-            return context
-        return OutcomeContext(context.domain, asset, context.kind, context.regime)
-
-    def _complain(self, trouble: str) -> None:
-        self.trouble = trouble
-        log.error("plugin %s: %s", self._name, trouble)
+    def _packet_of(self, windows: Windows, i: int, result: Result) -> Packet | None:
+        span_ns = int(windows.start_ns[i]), int(windows.end_ns[i])
+        quantities = _quantities(windows.channels[i])
+        received_ns = int(windows.received_ns[i])
+        return self._packet(windows.sources[i], result, quantities, span_ns, received_ns)
 
 
-def _quantities(channels: tuple[Channel, ...]) -> tuple[tuple[str, str], ...]:
+def _quantities(channels: tuple[Channel, ...]) -> Quantities:
     return tuple((channel.metric, channel.unit or "") for channel in channels)

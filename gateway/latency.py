@@ -6,8 +6,9 @@ from collections.abc import Sequence
 import numpy as np
 from prometheus_client import CollectorRegistry, Histogram
 
-STAGES = ("decode", "store", "window", "infer", "publish", "total")
-"""``total`` is from a message's arrival to the PubAck of the outcome that it made due."""
+STAGES = ("decode", "store", "window", "frame", "infer", "publish", "total")
+"""``frame`` is from a frame's capture to a plugin's taking it, ``total`` from a message's arrival,
+or a frame's capture, to the PubAck of the outcome that it made due."""
 
 _BUCKETS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.03, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 60)
 _RECENT = 4096

@@ -78,6 +78,20 @@ class Waveform:
     samples: NDArray[np.float32]
 
 
+class Picture(NamedTuple):
+    """A picture that came as a message, still encoded.
+
+    Attributes:
+        device: The device's name.
+        body: The whole JPEG, PNG or WebP file.
+        time_ns: When it was taken, or came.
+    """
+
+    device: str
+    body: bytes
+    time_ns: int
+
+
 class Request(NamedTuple):
     """A message that a protocol wants sent back to its device (Sparkplug's rebirth).
 
@@ -101,6 +115,7 @@ class Decoded(NamedTuple):
         parents: Devices, and the device through which each speaks; None: nothing is said of it.
         expires_s: After so many seconds of silence the device is away; None: never.
         requests: What the device is to be asked.
+        pictures: Pictures, for the plugins that look at cameras.
     """
 
     profile: str
@@ -110,6 +125,7 @@ class Decoded(NamedTuple):
     parents: dict[str, str] | None = None
     expires_s: float | None = None
     requests: tuple[Request, ...] = ()
+    pictures: tuple[Picture, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

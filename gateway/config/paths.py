@@ -11,7 +11,7 @@ _FILES = (
     ("hub", "credentials_file"),
     ("hub", "ca_file"),
 )
-_FOLDERS = (("plugins", "dirs"), ("profiles", "dirs"))
+_FOLDERS = (("plugins", "dirs"), ("profiles", "dirs"), ("cameras", "dirs"))
 
 
 def absent(tables: Mapping[str, Any]) -> Iterator[tuple[tuple[str, str], str, str]]:

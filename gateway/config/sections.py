@@ -105,6 +105,19 @@ class ProfilesSection(Section):
     shipped: bool = True
 
 
+class CamerasSection(Section):
+    """``[cameras]``: folders of cameras, a file for each; a later one replaces an earlier one."""
+
+    dirs: tuple[Path, ...] = ()  # besides <state_dir>/cameras
+
+
+class SnapshotsSection(Section):
+    """``[snapshots]``: pictures of what plugins saw; they stay on the box."""
+
+    keep: int = Field(100, ge=0, le=100_000)  # the newest; 0: no picture is ever written
+    each_outcome: bool = False  # not only when somebody asks for one
+
+
 class MetricsSection(Section):
     """``[metrics]``: Prometheus metrics, ``/healthz`` and ``/readyz``."""
 

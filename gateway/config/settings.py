@@ -17,6 +17,7 @@ from gateway.config.paths import absent
 from gateway.config.problems import did_you_mean, explain
 from gateway.config.sections import (
     AssetSection,
+    CamerasSection,
     GatewaySection,
     HubSection,
     LeafSection,
@@ -24,6 +25,7 @@ from gateway.config.sections import (
     MqttSection,
     PluginsSection,
     ProfilesSection,
+    SnapshotsSection,
     StoreSection,
 )
 from gateway.errors import ConfigError
@@ -51,6 +53,8 @@ class Settings(BaseSettings):
     store: StoreSection = Field(default_factory=StoreSection)
     plugins: PluginsSection = Field(default_factory=PluginsSection)
     profiles: ProfilesSection = Field(default_factory=ProfilesSection)
+    cameras: CamerasSection = Field(default_factory=CamerasSection)
+    snapshots: SnapshotsSection = Field(default_factory=SnapshotsSection)
     metrics: MetricsSection = Field(default_factory=MetricsSection)
     assets: tuple[AssetSection, ...] = ()
 
@@ -80,6 +84,11 @@ class Settings(BaseSettings):
         """Return the folders of profiles, the shipped one first, the drop-in directory last."""
         shipped = [SHIPPED / "firmware_profiles"] if self.profiles.shipped else []
         return [*shipped, *self.profiles.dirs, self.gateway.state_dir / "profiles"]
+
+    @property
+    def camera_dirs(self) -> list[Path]:
+        """Return the folders of cameras, the drop-in directory last."""
+        return [*self.cameras.dirs, self.gateway.state_dir / "cameras"]
 
     @property
     def socket_path(self) -> Path:

@@ -29,7 +29,7 @@ from gateway.inference.sections import (
     WindowSection,
     is_token,
 )
-from gateway.model import FrameSpec, OutcomeContext, PluginIdentity, WindowSpec
+from gateway.model import FrameSpec, OutcomeContext, PluginIdentity, Points, WindowSpec
 
 MANIFEST = "plugin.toml"
 CODE = "plugin.py"
@@ -126,6 +126,11 @@ class Manifest(Section):
         """Return the frames that the plugin wants, in the words that all rooms share."""
         frame = self.frame or FrameSection()
         return FrameSpec(frame.cameras, frame.fps)
+
+    @property
+    def places(self) -> dict[str, Points]:
+        """Return the lines and zones of ``[[count]]`` by name."""
+        return {each.name: each.line or each.zone or () for each in self.count}
 
     @property
     def window_spec(self) -> WindowSpec:

@@ -6,7 +6,7 @@ from typing import Protocol
 
 from gateway.errors import MessageError
 from gateway.inference.manifest import Manifest
-from gateway.model import Result, Windows
+from gateway.model import Frames, Result, Windows
 
 
 class PoisonedError(MessageError):
@@ -53,7 +53,7 @@ class Health:
 
 
 class ModelRunner(Protocol):
-    """What evaluates a plugin's windows."""
+    """What evaluates a plugin's windows or frames."""
 
     @property
     def manifest(self) -> Manifest:
@@ -69,8 +69,8 @@ class ModelRunner(Protocol):
         """Load the plugin and wait until it is healthy."""
         ...
 
-    async def evaluate(self, windows: Windows, states: list[bytes | None]) -> list[Result]:
-        """Return a result for each window."""
+    async def evaluate(self, batch: Windows | Frames, states: list[bytes | None]) -> list[Result]:
+        """Return a result for each window or frame."""
         ...
 
     async def stop(self) -> None:

@@ -15,9 +15,16 @@ from gateway.errors import PluginError, WorkerError
 from gateway.inference.link import Link
 from gateway.inference.manifest import Manifest
 from gateway.inference.printed import Printed
-from gateway.inference.wire import FrameError, frame, pack_windows, unpack_results
+from gateway.inference.slots import SLOTS, Slots
+from gateway.inference.wire import (
+    FrameError,
+    frame,
+    pack_frames,
+    pack_windows,
+    unpack_results,
+)
 from gateway.inference.worker import EXIT_MEMORY
-from gateway.model import Result, Windows
+from gateway.model import Frames, Result, Windows
 
 STOP_S = 2.0  # for a worker to end once its socket is closed
 _PRIVATE = ("WEIR_", "CREDENTIALS_DIRECTORY", "NOTIFY_SOCKET", "LISTEN_", "WATCHDOG_")
@@ -39,7 +46,9 @@ class WorkerProcess:
     def __init__(self, manifest: Manifest, process: asyncio.subprocess.Process) -> None:
         self.ended = asyncio.Event()
         self._limits = manifest.limits
+        self._letterbox = manifest.frame is None or manifest.frame.fit == "letterbox"
         self._process = process
+        self._slots: Slots | None = None
         self._link = Link()
         self._transport: asyncio.WriteTransport | None = None
         self._printed: Printed | None = None
@@ -63,24 +72,29 @@ class WorkerProcess:
         ours, theirs = socket.socketpair()
         output, input_ = os.pipe()
         reading = os.fdopen(output, "rb", buffering=0)
+        slots = Slots.made() if manifest.wants_frames else None
+        shared = [slots.descriptor] if slots else []
         try:
             with theirs, os.fdopen(input_, "wb", buffering=0) as printing:
                 process = await asyncio.create_subprocess_exec(
-                    *_command(manifest, theirs.fileno()),
+                    *_command(manifest, theirs.fileno(), *shared),
                     stdin=asyncio.subprocess.DEVNULL,
                     stdout=printing,
                     stderr=asyncio.subprocess.STDOUT,
-                    pass_fds=(theirs.fileno(),),
+                    pass_fds=(theirs.fileno(), *shared),
                     start_new_session=True,  # the terminal's Ctrl-C is for the gateway
                     env=_environment(manifest),
                 )
         except BaseException as exc:
             ours.close()
             reading.close()
+            if slots:
+                slots.close()
             if isinstance(exc, OSError):
                 raise WorkerError(f"could not start a process: {exc}") from exc
             raise
         worker = cls(manifest, process)
+        worker._slots = slots
         try:
             await worker._connect(ours, reading, log)
         except BaseException:
@@ -101,6 +115,8 @@ class WorkerProcess:
         kind, body = await self._answer(ready, self._limits.start_s, "not ready")
         if kind != "ready":
             raise PluginError(*body)
+        if self._slots:
+            self._slots.open(tuple(body), grow=True)
 
     @property
     def why(self) -> str:
@@ -120,8 +136,8 @@ class WorkerProcess:
         except psutil.Error:
             return 0
 
-    async def evaluate(self, windows: Windows, states: list[bytes | None]) -> list[Result]:
-        """Send a batch and return its results.
+    async def evaluate(self, batch: Windows | Frames, states: list[bytes | None]) -> list[Result]:
+        """Send a batch, of frames at most ``SLOTS``, and return its results.
 
         Raises:
             RaisedError: The plugin's own code raised; the process goes on.
@@ -134,17 +150,27 @@ class WorkerProcess:
         self._calls += 1
         answer = self._link.expect(self._calls)
         try:
-            self._transport.write(frame(self._calls, "evaluate", pack_windows(windows, states)))
+            packed = await self._packed(batch, states)
+            self._transport.write(frame(self._calls, "evaluate", packed))
             kind, body = await self._answer(answer, self._limits.call_s, "no answer")
         finally:
             self._link.forget(self._calls)
         if kind == "error":
             raise RaisedError(f"raised {body}")
         try:
-            return unpack_results(body, len(windows))
+            return unpack_results(body, len(batch))
         except FrameError as exc:
             self.kill(f"answered nonsense: {exc}")
             raise WorkerError(self.why) from exc
+
+    async def _packed(self, batch: Windows | Frames, states: list[bytes | None]) -> list[Any]:
+        if isinstance(batch, Windows):
+            return pack_windows(batch, states)
+        if self._slots is None or len(batch) > SLOTS:
+            raise ValueError(f"{len(batch)} frames are over {SLOTS}, or for a plugin of windows")
+        # Resizing takes a millisecond or two and lets others run meanwhile.
+        await asyncio.to_thread(self._slots.fit, batch.frames, letterbox=self._letterbox)
+        return pack_frames(batch, states)
 
     def kill(self, reason: str) -> None:
         """End the process, and what it started, at once; the first reason is kept."""
@@ -167,6 +193,9 @@ class WorkerProcess:
             self.kill("did not stop")
             await self.ended.wait()  # SIGKILL cannot be ignored
         await asyncio.wait([self._watch])
+        if self._slots is not None:
+            self._slots.close()
+            self._slots = None
 
     async def _answer(
         self, answer: asyncio.Future[tuple[str, Any]], limit_s: float, late: str
@@ -201,10 +230,10 @@ class WorkerProcess:
             self.ended.set()
 
 
-def _command(manifest: Manifest, descriptor: int) -> list[str]:
+def _command(manifest: Manifest, descriptor: int, frames: int = -1) -> list[str]:
     interpreter = [sys.executable, "-P", "-B", "-m", "gateway.inference.worker"]
     limits = [str(os.getpid()), str(manifest.limits.memory_mb)]
-    return [*interpreter, str(manifest.folder), str(descriptor), *limits]
+    return [*interpreter, str(manifest.folder), str(descriptor), *limits, str(frames)]
 
 
 def _environment(manifest: Manifest) -> dict[str, str]:

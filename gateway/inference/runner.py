@@ -14,7 +14,7 @@ from gateway.inference.manifest import Manifest
 from gateway.inference.port import Health, PoisonedError, State
 from gateway.inference.printed import LOG_LINES
 from gateway.inference.process import RaisedError, WorkerProcess
-from gateway.model import Result, Windows
+from gateway.model import Frames, Result, Windows
 
 log = logging.getLogger(__name__)
 
@@ -100,18 +100,18 @@ class WorkerRunner:
         self._task = asyncio.create_task(self._keep_running(first))
         await first
 
-    async def evaluate(self, windows: Windows, states: list[bytes | None]) -> list[Result]:
-        """Return a result for each window, in order. One batch runs at a time.
+    async def evaluate(self, batch: Windows | Frames, states: list[bytes | None]) -> list[Result]:
+        """Return a result for each window or frame, in order. One batch runs at a time.
 
         Args:
-            windows: B windows.
+            batch: B windows, or at most ``SLOTS`` frames.
             states: [B] what the plugin gave back with each source's last window, or None.
 
         Raises:
             WorkerError: The plugin is not running, or failed on this batch.
             PoisonedError: It failed on this batch, told by its oldest window, three times in a row.
         """
-        if not len(windows):
+        if not len(batch):
             return []
         async with self._turn:
             worker = self._worker
@@ -120,10 +120,10 @@ class WorkerRunner:
                 raise WorkerError(self._reason or self._state, wait_s)
             began = time.perf_counter()
             try:
-                results = await worker.evaluate(windows, states)
+                results = await worker.evaluate(batch, states)
             except WorkerError as exc:
                 self._note_failure(str(exc))
-                raise self._told(int(windows.end_ns.min()), exc) from exc
+                raise self._told(int(batch.end_ns.min()), exc) from exc
             self._latencies_ms.append((time.perf_counter() - began) * 1e3)
         self._calls += 1
         self._failures = 0

@@ -12,7 +12,8 @@ import msgpack
 import numpy as np
 from numpy.typing import NDArray
 
-from gateway.model import Channel, Result, Windows
+from gateway.inference.vision.fitted import Fitted, Pixels
+from gateway.model import Channel, Frames, Result, Seen, Windows
 
 MAX_FRAME_BYTES = 256_000_000
 _LENGTH = struct.Struct(">I")
@@ -130,6 +131,25 @@ def unpack_windows(body: Any) -> tuple[Windows, list[bytes | None]]:  # noqa: AN
     return windows, states
 
 
+def pack_frames(frames: Frames, states: list[bytes | None]) -> list[Any]:
+    """Return what is to be said of frames; their pictures go through shared memory."""
+    sizes = [(frame.image.shape[1], frame.image.shape[0]) for frame in frames.frames]
+    return [frames.sources, frames.end_ns.tobytes(), sizes, frames.places, states]
+
+
+def unpack_frames(body: Any, images: Pixels) -> tuple[Fitted, list[bytes | None]]:  # noqa: ANN401 - from the wire
+    """Return what ``pack_frames`` packed, with the fitted pictures."""
+    sources, end, sizes, places, states = body
+    fitted = Fitted(
+        sources=sources,
+        end_ns=np.frombuffer(end, np.int64),
+        sizes=[(width, height) for width, height in sizes],
+        places=[{k: tuple((x, y) for x, y in v) for k, v in each.items()} for each in places],
+        images=images,
+    )
+    return fitted, states
+
+
 def pack_results(results: list[Result]) -> list[Any]:
     """Return results as what MessagePack can carry."""
     return [
@@ -140,6 +160,8 @@ def pack_results(results: list[Result]) -> list[Any]:
             {name: float(value) for name, value in r.numbers.items()},
             r.state,
             bool(r.suppress),
+            r.since_ns,
+            [(tuple(map(float, s.box)), s.label, float(s.score), int(s.track)) for s in r.seen],
         )
         for r in results
     ]
@@ -152,12 +174,17 @@ def unpack_results(body: Any, wanted: int) -> list[Result]:  # noqa: ANN401 - fr
         FrameError: It is not ``wanted`` results.
     """
     try:
-        results = [Result(*row) for row in body]
-    except TypeError as exc:
+        results = [_result(row) for row in body]
+    except (TypeError, ValueError) as exc:
         raise FrameError(f"not results: {exc}") from exc
     if len(results) != wanted:
-        raise FrameError(f"{len(results)} results for {wanted} windows")
+        raise FrameError(f"{len(results)} results for {wanted}")
     return results
+
+
+def _result(row: list[Any]) -> Result:
+    *plain, seen = row
+    return Result(*plain, tuple(Seen(tuple(box), *rest) for box, *rest in seen))
 
 
 def _array(content: bytes, shape: list[int]) -> NDArray[np.float32]:

@@ -1,7 +1,8 @@
 """The process in which one plugin lives.
 
-``python -m gateway.inference.worker FOLDER FD PARENT MB`` loads the plugin, says ``ready`` or
-``refused`` on the socket FD, then answers batches until the socket closes. Whatever the plugin does
+``python -m gateway.inference.worker FOLDER FD PARENT MB FRAMES`` loads the plugin, says ``ready``
+(with the size of its pictures) or ``refused`` on the socket FD, then answers batches until the
+socket closes. FRAMES is the descriptor of the memory for pictures, or -1. Whatever the plugin does
 to this process, it does to no other.
 """
 
@@ -14,6 +15,7 @@ import signal
 import socket
 import sys
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +25,16 @@ from gateway.inference.hook import load_hook
 from gateway.inference.manifest import MAX_NUMBERS, Manifest, load_manifest
 from gateway.inference.models import load_model
 from gateway.inference.rounds import Evaluate, evaluate_in_rounds
-from gateway.inference.wire import FrameReader, frame, pack_results, unpack_windows
+from gateway.inference.wire import (
+    FrameReader,
+    frame,
+    pack_results,
+    unpack_windows,
+)
 from gateway.model import Result, Windows
+
+Answer = Callable[[Any], list[Result]]
+"""Turns the body of a call into results."""
 
 EXIT_MEMORY = 78
 """Exit code of a worker whose plugin asked for more memory than it may have."""
@@ -41,13 +51,13 @@ def main(argv: list[str]) -> None:
 
     Args:
         argv: The plugin's folder, the socket's descriptor, the parent's process id, the memory
-            limit in MB.
+            limit in MB, the descriptor of the memory for pictures.
     """
-    folder, descriptor, parent, memory_mb = argv
+    folder, descriptor, parent, memory_mb, frames = argv
     _confine(int(parent), int(memory_mb))
     with socket.socket(fileno=int(descriptor)) as channel:
         try:
-            _serve(channel, Path(folder))
+            _serve(channel, Path(folder), int(frames))
         except MemoryError:
             traceback.print_exc()
             os._exit(EXIT_MEMORY)
@@ -70,18 +80,31 @@ def _confine(parent: int, memory_mb: int) -> None:
     os.nice(NICENESS)
 
 
-def _serve(channel: socket.socket, folder: Path) -> None:
+def _serve(channel: socket.socket, folder: Path, frames: int) -> None:
     try:
         manifest = load_manifest(folder)
-        evaluate = load_plugin(manifest)
+        answer, size = _looking(manifest, frames) if manifest.wants_frames else _sensing(manifest)
     except PluginError as exc:
         channel.sendall(frame(0, "refused", [exc.file, exc.field, exc.reason]))
         return
-    channel.sendall(frame(0, "ready", None))
+    channel.sendall(frame(0, "ready", size))
     reader = FrameReader()
     while piece := channel.recv(_PIECE_BYTES):
         for number, _, body in reader.feed(piece):
-            channel.sendall(_answer(number, body, evaluate, manifest))
+            channel.sendall(_answered(number, body, answer, manifest))
+
+
+def _sensing(manifest: Manifest) -> tuple[Answer, None]:
+    evaluate = load_plugin(manifest)
+    return lambda body: evaluate(*unpack_windows(body)), None
+
+
+def _looking(manifest: Manifest, frames: int) -> tuple[Answer, tuple[int, int]]:
+    """Return what answers calls of frames, and the size of the pictures that it wants."""
+    # Importing OpenCV takes 40 MB that a plugin of windows need not have.
+    from gateway.inference.looking import looking  # noqa: PLC0415
+
+    return looking(manifest, frames)
 
 
 def load_plugin(manifest: Manifest) -> Evaluate:
@@ -102,10 +125,9 @@ def load_plugin(manifest: Manifest) -> Evaluate:
     return evaluate
 
 
-def _answer(number: int, body: Any, evaluate: Evaluate, manifest: Manifest) -> bytes:  # noqa: ANN401
+def _answered(number: int, body: Any, answer: Answer, manifest: Manifest) -> bytes:  # noqa: ANN401
     try:
-        windows, states = unpack_windows(body)
-        results = evaluate(windows, states)
+        results = answer(body)
         check_results(results, manifest)
         return frame(number, "results", pack_results(results))
     except MemoryError:

@@ -208,6 +208,7 @@ def _metric(step: MetricStep, treatments: Treatments) -> Run:
         if can_be_text and message.memory and message.memory.is_text(message.device, name):
             known = plain(value)  # and not the number that it looks like
         elif as_json and type(value) not in PLAIN_TYPES:
+            message.note_picture(value)
             known = json_text(value, compact=name.startswith("$"))
         else:
             known = plain(value) if convert is None else convert(value, message.envelope)

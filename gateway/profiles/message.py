@@ -3,7 +3,8 @@
 from collections.abc import Callable
 
 from gateway.errors import DecodeError
-from gateway.model import RawMessage, Reading, Request, Waveform
+from gateway.model import Picture, RawMessage, Reading, Request, Waveform
+from gateway.profiles.codecs.image import Described
 from gateway.profiles.expressions import Envelope
 from gateway.profiles.memory import Lesson, Memory
 from gateway.profiles.words import checked_name
@@ -25,10 +26,11 @@ class Message:
         parents: Through which device another speaks.
         topic: Where it came.
         requests: What the device is to be asked.
+        pictures: Pictures in it.
     """
 
     __slots__ = (
-        "device", "envelope", "lessons", "memory", "own_time", "parents", "readings",
+        "device", "envelope", "lessons", "memory", "own_time", "parents", "pictures", "readings",
         "received_ns", "requests", "time_ns", "topic", "waveforms",
     )  # fmt: skip
 
@@ -46,6 +48,7 @@ class Message:
         self.lessons: list[Lesson] | None = None
         self.parents: dict[str, str] | None = None
         self.requests: tuple[Request, ...] = ()
+        self.pictures: tuple[Picture, ...] = ()
         self.envelope = envelope
         self.device = device
         self.own_time = time_ns is not None
@@ -60,6 +63,12 @@ class Message:
             if self.parents is None:
                 self.parents = {}
             self.parents[self.device] = checked_name("device", parent)
+
+    def note_picture(self, value: object) -> None:
+        """Keep a picture that a value describes; the reading tells which one it was."""
+        if isinstance(value, Described):
+            taken = Picture(self.device, value.body, self.time_ns)
+            self.pictures = (*self.pictures, taken)
 
     def check_count(self) -> None:
         """Raise DecodeError ``too_many_values`` above 4,096 readings."""

@@ -105,7 +105,7 @@ class CompiledRule:
         if message.retained and not self._keeps_retained:
             readings = [r for r in readings if r.own_time or r.metric.startswith("$")]
         plain = self._parent is None and self._expires_s is None
-        if plain and found.parents is None and not found.requests:
+        if plain and found.parents is None and not (found.requests or found.pictures):
             return Decoded(self.profile, device, readings, found.waveforms)
         return self._placed(found, device, readings)
 
@@ -134,6 +134,7 @@ class CompiledRule:
             found.parents,
             expires_s,
             found.requests,
+            found.pictures,
         )
 
 

@@ -60,7 +60,7 @@ def test_results_are_the_same_when_they_went_over_the_wire() -> None:
     ]
     ((_, _, body),) = FrameReader().feed(frame(1, "r", pack_results(results)))
     assert unpack_results(body, 2) == results
-    with pytest.raises(FrameError, match="2 results for 3 windows"):
+    with pytest.raises(FrameError, match="2 results for 3"):
         unpack_results(body, 3)
 
 

@@ -2,14 +2,10 @@
 
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from gateway.model import Points
-
-GREY = 114
-"""What fills up a letterbox; the YOLO family is trained with it."""
 
 Pixels = NDArray[np.uint8]
 
@@ -59,24 +55,6 @@ def placement(size: tuple[int, int], fitted: tuple[int, int], *, letterbox: bool
     width = max(1, min(fitted[0], round(size[0] * ratio)))
     height = max(1, min(fitted[1], round(size[1] * ratio)))
     return Placement((fitted[0] - width) // 2, (fitted[1] - height) // 2, width, height)
-
-
-def fit_into(image: Pixels, out: Pixels, *, letterbox: bool) -> None:
-    """Resize a picture into ``out`` (both uint8 [height, width, 3]) without a copy between."""
-    size, fitted = (image.shape[1], image.shape[0]), (out.shape[1], out.shape[0])
-    at = placement(size, fitted, letterbox=letterbox)
-    inner = out[at.top : at.top + at.height, at.left : at.left + at.width]
-    smaller = at.width < size[0]
-    cv2.resize(
-        image,
-        (at.width, at.height),
-        dst=inner,
-        interpolation=cv2.INTER_AREA if smaller and size[0] > 3 * at.width else cv2.INTER_LINEAR,
-    )
-    out[: at.top] = GREY
-    out[at.top + at.height :] = GREY
-    out[:, : at.left] = GREY
-    out[:, at.left + at.width :] = GREY
 
 
 def to_parts(

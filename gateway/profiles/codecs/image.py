@@ -1,7 +1,7 @@
 """Pictures: whole JPEG, PNG and WebP files, as bytes or as base64 text, in one message or in parts.
 
 A picture becomes ``{media, bytes, sha256}``: its type, size and hash say which one it was. The
-picture itself goes no further than this.
+picture itself goes to the plugins that look at cameras, and no further.
 """
 
 import base64
@@ -13,7 +13,17 @@ from gateway.errors import DecodeError
 from gateway.model import RawMessage
 from gateway.profiles.codecs.codec import MAX_PAYLOAD_BYTES, Codec, Options
 
-Picture = dict[str, Any]
+
+class Described(dict[str, Any]):
+    """What is said of a picture, and beside it the picture, which expressions do not see."""
+
+    __slots__ = ("body",)
+
+    def __init__(self, media: str, body: bytes) -> None:
+        sha256 = hashlib.sha256(body).hexdigest()
+        super().__init__(media=media, bytes=len(body), sha256=sha256)
+        self.body = body
+
 
 _JPEG, _PNG, _RIFF = b"\xff\xd8", b"\x89PNG\r\n\x1a\n", b"RIFF"
 _END_OF_JPEG, _START_OF_SCAN = b"\xff\xd9", 0xDA
@@ -30,7 +40,7 @@ class ImageOptions(Options):
         return _image
 
 
-def _image(message: RawMessage) -> Picture:
+def _image(message: RawMessage) -> Described:
     payload = message.payload
     if len(payload) > MAX_PAYLOAD_BYTES:
         raise DecodeError("too_large", f"{len(payload)} bytes")
@@ -39,7 +49,7 @@ def _image(message: RawMessage) -> Picture:
     return picture(payload if _media(payload) else _from_base64(payload))
 
 
-def picture(body: bytes) -> Picture:
+def picture(body: bytes) -> Described:
     """Describe a picture.
 
     Raises:
@@ -50,7 +60,7 @@ def picture(body: bytes) -> Picture:
         raise DecodeError("bad_image", f"begins with {body[:8].hex()}")
     if not _WHOLE[media](body):
         raise DecodeError("truncated_image", f"{media}, {len(body)} bytes")
-    return {"media": media, "bytes": len(body), "sha256": hashlib.sha256(body).hexdigest()}
+    return Described(media, body)
 
 
 def _media(body: bytes) -> str:

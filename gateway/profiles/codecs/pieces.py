@@ -8,7 +8,7 @@ import orjson
 from gateway.errors import DecodeError
 from gateway.model import RawMessage
 from gateway.profiles.codecs.codec import MAX_PAYLOAD_BYTES, Codec, Options
-from gateway.profiles.codecs.image import Picture, picture
+from gateway.profiles.codecs.image import Described, picture
 
 _MAX_SENDERS = 64
 _MAX_PIECES = 4096
@@ -50,7 +50,7 @@ class _Pieces:
     def __init__(self) -> None:
         self._under_way: dict[str, _Transfer] = {}
 
-    def take(self, message: RawMessage) -> Picture | None:
+    def take(self, message: RawMessage) -> Described | None:
         sender, _, verb = message.topic.rpartition("/")
         if verb == "start":
             self._start(sender, message)
@@ -89,7 +89,7 @@ class _Pieces:
             raise DecodeError("bad_pieces", f"piece {number[:8]} is out of range or came twice")
         transfer.pieces[n] = body
 
-    def _end(self, sender: str, message: RawMessage) -> Picture:
+    def _end(self, sender: str, message: RawMessage) -> Described:
         transfer = self._under_way.pop(sender, None)
         if transfer is None or transfer.id != str(_json(message).get("id")):
             raise DecodeError("bad_pieces", "an end without a start")
