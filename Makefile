@@ -40,10 +40,12 @@ check: install-dev ## format, lint, types, layers
 
 test: install-dev ## all tests, with real servers; a few minutes
 	@tests/get-mosquitto.sh
+	@tests/get-gstreamer.sh
 	$(PY) -m pytest
 
 bench: install-dev ## the figures of the README; a few minutes
 	@tests/get-mosquitto.sh
+	@tests/get-gstreamer.sh
 	$(PY) -m benchmarks
 
 model: install-dev ## make the shipped plugin's model anew

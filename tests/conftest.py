@@ -25,6 +25,16 @@ def mosquitto() -> str:
 
 
 @pytest.fixture(scope="session")
+def gst_python() -> str:
+    """Return the Python with GStreamer's RTSP server that tests/get-gstreamer.sh made."""
+    program = ROOT / ".tools/bin/gst-python"
+    if program.is_file():
+        return str(program)
+    reason = ROOT / ".tools/gstreamer-missing.txt"
+    pytest.skip(reason.read_text().strip() if reason.is_file() else "run tests/get-gstreamer.sh")
+
+
+@pytest.fixture(scope="session")
 def shared() -> Path:
     """Return the folder of real data beside the repository."""
     folder = ROOT.parent / "shared"
