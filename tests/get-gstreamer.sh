@@ -73,7 +73,7 @@ apt() {
 # One library that a package of plugins needs, whatever its version is called here.
 library() {
 	# shellcheck disable=SC2086 # options are words
-	apt-cache $private depends "$1" | sed -n "s/^ *|\{0,1\}Depends: \($2[^ ]*\)$/\1/p" | head -n 1
+	apt-cache $private depends "$1" 2>/dev/null | sed -n "s/^ *|\{0,1\}Depends: \($2[^ ]*\)$/\1/p" | head -n 1
 }
 
 # The packages of plugins are taken without what they depend on (it would be 200 packages): of
