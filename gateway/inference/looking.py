@@ -9,7 +9,7 @@ from gateway.inference.hook import load_hook
 from gateway.inference.manifest import Manifest
 from gateway.inference.models import load_model
 from gateway.inference.slots import Slots
-from gateway.inference.vision.finder import input_size
+from gateway.inference.vision.entry import input_size
 from gateway.inference.vision.fitted import Fitted
 from gateway.inference.vision.watcher import Watcher
 from gateway.inference.wire import unpack_frames

@@ -191,7 +191,7 @@ def read_model(manifest: Manifest) -> tuple[bytes, bytes]:
     parts = [file, file.with_suffix(".bin")] if file.suffix == ".xml" else [file]
     for part in parts:
         if not part.is_file():
-            raise PluginError(where, "model.file", f"no such file: {part.name}")
+            raise PluginError(where, "model.file", f"no such file: {part.name}{_others(file)}")
         if not part.resolve().is_relative_to(manifest.folder.resolve()):
             raise PluginError(where, "model.file", f"{part.name} is a link out of the folder")
         if part.stat().st_size > MAX_MODEL_BYTES:
@@ -226,6 +226,12 @@ def _check_decides(file: Path, manifest: Manifest) -> None:
         return
     reason = f"without {CODE}, say how a score becomes a label: threshold.labels or"
     raise PluginError(str(file), "threshold", f"{reason} model.outputs.label")
+
+
+def _others(missing: Path) -> str:
+    """Return which models there are beside one that is missing, in words."""
+    there = sorted(p.name for p in missing.parent.glob("*") if p.suffix in {".onnx", ".xml"})
+    return f"; the folder has {', '.join(there[:5])}" if there else ""
 
 
 def _sha256(files: list[Path]) -> str:

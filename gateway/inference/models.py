@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gateway.errors import PluginError
+from gateway.inference.filekinds import kind_of
 from gateway.inference.manifest import MANIFEST, Manifest, read_model
 
 Array = NDArray[Any]
@@ -79,7 +80,8 @@ def load_model(manifest: Manifest) -> Model | None:
     except Exception as exc:  # a runtime's own errors share no class
         where = str(manifest.folder / MANIFEST)
         told = " ".join(str(exc).split())[-400:]  # OpenVINO's last line says what it is
-        reason = f"{manifest.model.runtime} does not take {manifest.model.file}: {told}"
+        reason = f"{manifest.model.runtime} does not take {manifest.model.file}"
+        reason += f", {kind}: {told}" if (kind := kind_of(content)) else f": {told}"
         raise PluginError(where, "model.file", reason) from exc
 
 
