@@ -5,7 +5,7 @@ import fcntl
 import logging
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 
@@ -18,6 +18,8 @@ from gateway.features import Bounds, FeatureService
 from gateway.inference.directory import PluginDirectory
 from gateway.inference.manifest import Manifest
 from gateway.ingest import Broker, Inbox, MqttSource, parse_broker
+from gateway.ingest.cameras import CameraDirectory, Cameras
+from gateway.ingest.cameras.directory import Change
 from gateway.latency import Latencies
 from gateway.leaf.leaf import Leaf
 from gateway.ledger import Ledger
@@ -28,9 +30,11 @@ from gateway.outcomes.packet import room_for_numbers
 from gateway.pipeline import Pipeline
 from gateway.profiles import Catalog, ProfileDirectory
 from gateway.roster import Roster
+from gateway.snapshots import Album
 from gateway.status import QueueDepth, Running
 from gateway.telling import Site, Surroundings
 from gateway.topics import OUTCOME_ROOT
+from gateway.watching import Sights
 
 log = logging.getLogger(__name__)
 
@@ -97,6 +101,7 @@ async def gateway(settings: Settings) -> AsyncIterator[Running]:
         start("forwarder", running.forwarder.run())
         start("plugins", running.roster.watch())
         start("profiles", running.profiles.watch())
+        start("cameras", running.camera_files.watch(_follow_cameras(running)))
         start("subscriptions", _follow_filters(running))
         start("queue", _watch_queue(running))
         start("pipeline", running.pipeline.run())
@@ -131,11 +136,17 @@ async def _build(settings: Settings, registry: CollectorRegistry, stack: AsyncEx
         ledger=ledger,
         latencies=latencies,
     )
+    cameras = Cameras()
+    stack.push_async_callback(asyncio.to_thread, cameras.stop)
+    snapshots = settings.snapshots
+    album = Album(settings.gateway.state_dir / "snapshots", snapshots.keep)
+    sights = Sights(cameras, album, each_outcome=snapshots.each_outcome)
     pipeline = Pipeline(
         inbox=inbox,
         acknowledge=source.acknowledge,
         decoder=profiles,
         around=around,
+        sights=sights,
         tick_s=settings.mqtt.tick_ms / 1000,
     )
     directory = PluginDirectory(settings.plugin_dirs, settings.plugins.disabled)
@@ -153,6 +164,8 @@ async def _build(settings: Settings, registry: CollectorRegistry, stack: AsyncEx
         outbox=outbox,
         forwarder=Forwarder(leaf.uplink_url, name, lanes),
         queue=QueueDepth(),
+        sights=sights,
+        camera_files=CameraDirectory(settings.camera_dirs),
     )
 
 
@@ -270,6 +283,16 @@ async def _follow_filters(running: Running) -> None:
         if wanted != known:
             running.source.subscribe(wanted)
             known = wanted
+
+
+def _follow_cameras(running: Running) -> Callable[[Change], Awaitable[None]]:
+    async def follow(change: Change) -> None:
+        for error in change.rejected:
+            log.error("camera set aside: %s", error)
+        # Stopping one waits for its thread, which may be waiting for the camera.
+        await asyncio.to_thread(running.sights.cameras.configure, change.cameras)
+
+    return follow
 
 
 async def _watch_queue(running: Running) -> None:

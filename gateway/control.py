@@ -1,5 +1,6 @@
 """How a running gateway is asked: JSON over a local socket, metrics and health over HTTP."""
 
+import asyncio
 import logging
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -15,10 +16,21 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from gateway.config import MetricsSection
 from gateway.deadletters import BusyError
-from gateway.errors import ConfigError, GatewayError
+from gateway.errors import CameraAwayError, ConfigError, GatewayError
 from gateway.features import QueryError
 from gateway.metrics import GatewayCollector
-from gateway.status import Running, devices, is_ready, plugins, status, unclaimed
+from gateway.model import Result
+from gateway.snapshots import SnapshotError
+from gateway.status import (
+    Running,
+    cameras,
+    devices,
+    is_ready,
+    plugins,
+    status,
+    unclaimed,
+)
+from gateway.watching import Watching
 
 log = logging.getLogger(__name__)
 
@@ -26,6 +38,7 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 _QUERY_BYTES = 100_000
 _MOST_ROWS = 1000
 _LONGEST_S = 600.0
+_SNAPSHOT_S = 15.0
 
 
 class PortTakenError(GatewayError):
@@ -113,12 +126,14 @@ def _local_app(running: Running) -> web.Application:
         "/devices": lambda: devices(running),
         "/unclaimed": lambda: unclaimed(running),
         "/plugins": lambda: plugins(running),
+        "/cameras": lambda: cameras(running),
     }
     for path, document in documents.items():
         app.router.add_get(path, _answer(document))
     app.router.add_get("/deadletters", _table(running, "dead_letter"))
     app.router.add_get("/outcomes", _table(running, "outcome"))
     app.router.add_post("/sql", _sql(running))
+    app.router.add_post("/cameras/{name}/snapshot", _snapshot(running))
     app.router.add_post("/plugins/{name}/forget", _forget(running))
     app.router.add_post("/unclaimed/listen", _listen_for_unclaimed(running))
     return app
@@ -185,6 +200,45 @@ def _listen_for_unclaimed(running: Running) -> Handler:
         )
 
     return handler
+
+
+def _snapshot(running: Running) -> Handler:
+    """Keep a picture of a camera's next frame, with what the plugin in the query sees in it."""
+
+    async def handler(request: web.Request) -> web.Response:
+        name, plugin_name = request.match_info["name"], request.query.get("plugin", "")
+        plugin = running.pipeline.plugins.get(plugin_name)
+        if plugin_name and not isinstance(plugin, Watching):
+            looking = [n for n, p in running.pipeline.plugins.items() if isinstance(p, Watching)]
+            there = ", ".join(sorted(looking)) or "none"
+            reason = f"no plugin {plugin_name!r} looks at cameras here; these do: {there}"
+            return _json({"error": reason}, 404)
+        try:
+            path, result = await _pictured(running, name, plugin)
+        except (SnapshotError, CameraAwayError) as exc:
+            return _json({"error": str(exc)}, 409)
+        seen = [each._asdict() for each in result.seen] if result else []
+        numbers = result.numbers if result else {}
+        label = result.label if result else ""
+        return _json({"path": path, "label": label, "numbers": numbers, "seen": seen})
+
+    return handler
+
+
+async def _pictured(running: Running, name: str, plugin: object) -> tuple[str, Result | None]:
+    """Return the path of a new snapshot and what the plugin found.
+
+    Raises:
+        CameraAwayError: There is no such camera, or no frame in time.
+        SnapshotError: The plugin looked at none, or it cannot be kept.
+    """
+    sights = running.sights
+    if isinstance(plugin, Watching):
+        sights.cameras.places(name)
+        frame, result = await plugin.look(name, _SNAPSHOT_S)
+        return await asyncio.to_thread(plugin.picture, frame, result), result
+    frame = await sights.cameras.look(name, _SNAPSHOT_S)
+    return str(await asyncio.to_thread(sights.album.save, name, frame.image)), None
 
 
 def _forget(running: Running) -> Handler:

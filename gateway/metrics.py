@@ -19,6 +19,7 @@ class GatewayCollector(Collector):
         yield from self._ledger()
         yield from self._outcomes()
         yield from self._plugins()
+        yield from self._cameras()
 
     def _ledger(self) -> Iterator[Metric]:
         ledger = self._running.ledger
@@ -61,6 +62,31 @@ class GatewayCollector(Collector):
         yield GaugeMetricFamily("weir_leaf_ready", "The leaf answers", float(leaf.ready))
         yield CounterMetricFamily("weir_leaf_restarts", "Restarts of the leaf", leaf.restarts)
         yield GaugeMetricFamily("weir_ready", "Devices are served", float(is_ready(running)))
+
+    def _cameras(self) -> Iterator[Metric]:
+        streaming = GaugeMetricFamily("weir_camera_streaming", "Frames come", labels=["camera"])
+        read = CounterMetricFamily("weir_camera_frames", "Frames read", labels=["camera"])
+        dropped = CounterMetricFamily(
+            "weir_camera_dropped", "Decoded, and overtaken by a newer one", labels=["camera"]
+        )
+        taken = CounterMetricFamily("weir_camera_taken", "Taken by plugins", labels=["camera"])
+        age = GaugeMetricFamily("weir_camera_age_seconds", "Of the newest", labels=["camera"])
+        again = CounterMetricFamily("weir_camera_reconnects", "Reconnects", labels=["camera"])
+        back = GaugeMetricFamily(
+            "weir_camera_recovery_seconds", "From the last loss to the next frame",
+            labels=["camera"],
+        )  # fmt: skip
+        for camera in self._running.sights.cameras.states():
+            label = [camera.name]
+            streaming.add_metric(label, float(camera.state == "streaming"))
+            read.add_metric(label, camera.read)
+            dropped.add_metric(label, camera.dropped)
+            taken.add_metric(label, camera.taken)
+            again.add_metric(label, camera.reconnects)
+            for family, value in ((age, camera.age_s), (back, camera.recovery_s)):
+                if value is not None:
+                    family.add_metric(label, value)
+        yield from (streaming, read, dropped, taken, age, again, back)
 
     def _plugins(self) -> Iterator[Metric]:
         healthy = GaugeMetricFamily("weir_plugin_healthy", "Answers", labels=["plugin"])

@@ -24,6 +24,7 @@ from gateway.ingest import Inbox
 from gateway.model import Decoded, RawMessage, Request
 from gateway.presence import Presence
 from gateway.telling import Surroundings
+from gateway.watching import Sights, Watching
 
 log = logging.getLogger(__name__)
 
@@ -49,6 +50,7 @@ class Pipeline:
         acknowledge: Tells the broker that messages are dealt with.
         decoder: The firmware profiles.
         around: The store, the way to the leaf, and what is counted.
+        sights: The cameras.
         tick_s: Shortest time between two batches.
     """
 
@@ -59,12 +61,14 @@ class Pipeline:
         acknowledge: Callable[[Sequence[RawMessage]], None],
         decoder: Decoder,
         around: Surroundings,
+        sights: Sights,
         tick_s: float,
     ) -> None:
         self._inbox = inbox
         self._acknowledge = acknowledge
         self._decoder = decoder
         self._around = around
+        self._sights = sights
         self._store = around.store
         self._ledger = around.ledger
         self._latencies = around.latencies
@@ -72,7 +76,7 @@ class Pipeline:
         self._asking = Asking(around.panel)
         self.presence = Presence()
         self.unreadable = Unreadable()
-        self.plugins: dict[str, Evaluation] = {}
+        self.plugins: dict[str, Evaluation | Watching] = {}
         self._loops: dict[str, asyncio.Task[None]] = {}
         self._flushing = asyncio.Lock()
 
@@ -100,15 +104,20 @@ class Pipeline:
         return any(not plugin.is_idle for plugin in self.plugins.values())
 
     async def add_plugin(self, manifest: Manifest, runner: ModelRunner) -> None:
-        """Begin to evaluate a plugin's windows from where it stood; replaces one of its name."""
+        """Begin with a plugin's windows or frames where it stood; replaces one of its name."""
         await self.remove_plugin(manifest.name)
-        await self._store.add_plugin(manifest.name, manifest.window_spec)
-        plugin = self.plugins[manifest.name] = Evaluation(manifest, runner, self._around)
+        plugin: Evaluation | Watching
+        if manifest.wants_frames:
+            plugin = Watching(manifest, runner, self._around, self._sights)
+        else:
+            await self._store.add_plugin(manifest.name, manifest.window_spec)
+            plugin = Evaluation(manifest, runner, self._around)
+        self.plugins[manifest.name] = plugin
         loop = asyncio.create_task(plugin.run(), name=f"plugin {manifest.name}")
         self._loops[manifest.name] = loop
 
     async def remove_plugin(self, name: str) -> None:
-        """Evaluate no more windows for a plugin. Where it stands is kept."""
+        """Evaluate nothing more for a plugin. Where it stands is kept."""
         loop = self._loops.pop(name, None)
         if loop is None:
             return
@@ -137,6 +146,8 @@ class Pipeline:
             try:
                 decoded = decode(message)
                 items.append((message, decoded))
+                for picture in decoded.pictures:
+                    self._sights.cameras.offer(picture.device, picture.body, message.received_ns)
                 if decoded.requests or decoded.parents or decoded.expires_s:
                     self._asking.ask(decoded.requests)
                     self.presence.note(decoded)

@@ -9,6 +9,7 @@ from gateway import __version__
 from gateway.config import Settings
 from gateway.features import FeatureService
 from gateway.ingest import Inbox, MqttSource
+from gateway.ingest.cameras import CameraDirectory
 from gateway.latency import STAGES, Latencies
 from gateway.leaf.leaf import Leaf
 from gateway.ledger import Ledger
@@ -18,6 +19,7 @@ from gateway.pipeline import Pipeline
 from gateway.presence import Sign
 from gateway.profiles import ProfileDirectory
 from gateway.roster import Roster, is_well
+from gateway.watching import Sights, Watching
 
 Document = dict[str, Any]
 
@@ -44,6 +46,8 @@ class Running:
     outbox: LeafOutbox
     forwarder: Forwarder
     queue: "QueueDepth"
+    sights: Sights
+    camera_files: CameraDirectory
     addresses: dict[str, str] = field(default_factory=dict)
     started_at: float = field(default_factory=time.monotonic)
     ended: asyncio.Event = field(default_factory=asyncio.Event)
@@ -109,6 +113,7 @@ def status(running: Running) -> Document:
             ],
         },
         "metrics": running.addresses.get("metrics", ""),
+        "cameras": cameras(running),
         "plugins": plugins(running),
         "plugins_set_aside": [str(error) for error in running.roster.set_aside],
     }
@@ -138,6 +143,26 @@ def plugins(running: Running) -> list[Document]:
             }
         )
     return found
+
+
+def cameras(running: Running) -> Document:
+    """Return each camera, and the plugins that look at them."""
+    looking = [
+        {
+            "name": name,
+            "frames": work.evaluated,
+            "lost": work.skipped,
+            "p50_ms": work.runner.health.latency_p50_ms,
+            "p95_ms": work.runner.health.latency_p95_ms,
+        }
+        for name, work in sorted(running.pipeline.plugins.items())
+        if isinstance(work, Watching)
+    ]
+    return {
+        "cameras": [asdict(state) for state in running.sights.cameras.states()],
+        "set_aside": [str(error) for error in running.camera_files.rejected],
+        "plugins": looking,
+    }
 
 
 def devices(running: Running) -> list[Document]:

@@ -28,6 +28,7 @@ _WHERE = {
     "hub": "hub:hub",
     "plugin": "plugin:plugin",
     "profile": "profile:profile",
+    "camera": "camera:camera",
 }
 """Each command's module in `gateway.cli`, and its function or group there."""
 
