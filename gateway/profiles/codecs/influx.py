@@ -45,7 +45,8 @@ class InfluxOptions(Options):
     ``time`` is the number as it came, of whatever precision (in JSON: ``timestamp``, in its own
     precision, and ``time`` is null); ``series`` the measurement and, behind
     a colon, the values of the tags that do not name the device, so that two series never become
-    one. ``p.bad`` counts the lines that were left out because they are malformed.
+    one. ``p.bad`` counts the lines that were left out because they are malformed, ``p.why`` says
+    of the last one what is wrong with it.
 
     Attributes:
         device_tags: Tags that name the device, the first that a line has counts.
@@ -68,19 +69,19 @@ class InfluxOptions(Options):
         device_tags, ignored = self.device_tags, frozenset(self.ignore_tags)
 
         def decode(message: RawMessage) -> dict[str, Any]:
-            lines, bad = _json_metrics(message.payload) or _lines(_text(message.payload))
+            lines, bad, why = _json_metrics(message.payload) or _lines(_text(message.payload))
             for line in lines:
                 tags: dict[str, str] = line["tags"]
                 of_device = next((tag for tag in device_tags if tag in tags), None)
                 others = sorted(tags.keys() - ignored - {of_device})
                 line["device"] = None if of_device is None else tags[of_device]
                 line["series"] = ":".join([line["measurement"], *(tags[tag] for tag in others)])
-            return {"lines": lines, "bad": bad}
+            return {"lines": lines, "bad": bad, "why": why}
 
         return decode
 
 
-def _json_metrics(payload: bytes) -> tuple[list[dict[str, Any]], int] | None:
+def _json_metrics(payload: bytes) -> tuple[list[dict[str, Any]], int, str] | None:
     """Return Telegraf's JSON as lines, and how many are none; None where it is not that.
 
     A brace may also begin a measurement's name.
@@ -97,7 +98,7 @@ def _json_metrics(payload: bytes) -> tuple[list[dict[str, Any]], int] | None:
     if type(found) is not list or len(found) > MAX_LINES:
         return None
     lines = [metric for metric in map(_json_metric, found) if metric is not None]
-    return (lines, len(found) - len(lines)) if lines else None
+    return (lines, len(found) - len(lines), "no metric of Telegraf's") if lines else None
 
 
 def _json_metric(metric: object) -> dict[str, Any] | None:
@@ -124,8 +125,8 @@ def _text(payload: bytes) -> str:
         raise DecodeError("bad_utf8", str(exc)) from exc
 
 
-def _lines(text: str) -> tuple[list[dict[str, Any]], int]:
-    """Return the good lines and the number of bad ones; a text may hold newlines."""
+def _lines(text: str) -> tuple[list[dict[str, Any]], int, str]:
+    """Return the good lines, the number of bad ones, and why; a text may hold newlines."""
     found: list[dict[str, Any]] = []
     bad = at = 0
     reason = ""
@@ -148,7 +149,7 @@ def _lines(text: str) -> tuple[list[dict[str, Any]], int]:
         raise DecodeError("bad_line", reason)
     if not found:
         raise DecodeError("empty_payload")
-    return found, bad
+    return found, bad, reason
 
 
 def _point(line: "re.Match[str]") -> dict[str, Any]:
