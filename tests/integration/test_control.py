@@ -13,7 +13,8 @@ from gateway.app import gateway
 from gateway.client import NotRunningError, RefusedError, ask
 from gateway.config import load_settings
 from gateway.errors import ConfigError
-from gateway.status import Running
+from gateway.model import RawMessage
+from gateway.status import Running, devices
 
 NOW = b'{"temp": 1.5, "ts": %d}' % time.time()
 MESSAGES = {
@@ -148,6 +149,30 @@ async def test_devices_are_told_with_their_states_and_their_own_word_when_asked(
     assert {r["metric"]: r["value"] for r in plug["readings"]} == {"$online": False, "POWER": True}
     of_another = {r["metric"]: r["value"] for r in found["h"]["readings"]}
     assert of_another == {"cpu.load": 1.5, "cpu.idle": 99.0, "cpu.busy": True}
+
+
+async def test_device_is_there_when_it_was_heard_after_an_offline_that_the_broker_had_kept(
+    running: Running,
+) -> None:
+    def plug() -> tuple[bool, str]:
+        [found] = [each for each in devices(running) if each["device"] == "kept"]
+        return found["online"], found["online_by"]
+
+    async def put(topic: str, payload: bytes, *, retained: bool) -> None:
+        running.inbox.put(RawMessage(topic, payload, time.time_ns(), retained=retained))
+        end = time.monotonic() + 10
+        while running.ledger.in_hand():
+            assert time.monotonic() < end
+            await asyncio.sleep(0.02)
+
+    await put("tele/kept/LWT", b"Offline", retained=True)
+    await put("stat/kept/RESULT", b'{"POWER":"ON"}', retained=True)
+    assert plug() == (False, "own word"), "what was kept is no sign of life"
+    await put("stat/kept/RESULT", b'{"POWER":"ON"}', retained=False)
+    assert plug() == (True, "age")
+    await put("tele/kept/LWT", b"Offline", retained=False)
+    await put("stat/kept/RESULT", b'{"POWER":"ON"}', retained=False)
+    assert plug() == (False, "own word")
 
 
 async def test_only_reading_is_allowed_when_sql_is_sent(running: Running) -> None:
