@@ -84,7 +84,7 @@ def _partly(bad: dict[str, int]) -> str:
 def _too_old(readings: Document) -> str:
     oldest, kept_s = readings["oldest"], readings["kept_s"]
     return (
-        f"[yellow]too old[/yellow]: {counted(readings['too_old'], 'reading')}, the oldest of"
+        f"[yellow]too old[/yellow]: {counted(readings['too_old'], 'reading')}, the oldest of device"
         f" {escape(oldest['device'])} by {span(oldest['age_s'] - kept_s)};"
         f" retention is {kept_s / 3600:g} h"
     )

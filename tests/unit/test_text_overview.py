@@ -71,7 +71,7 @@ def test_all_is_told_in_few_lines_when_all_is_well() -> None:
         ({"messages__bad_parts": {"influx": 3}}, "left out of stored messages: influx 3"),
         (
             {"readings__too_old": 2},
-            "too old: 2 readings, the oldest of [d] by 3 d; retention is 24 h",
+            "too old: 2 readings, the oldest of device [d] by 3 d; retention is 24 h",
         ),
         ({"hub__up": False, "hub__reason": "no link"}, "away: no link; outcomes wait here"),
         ({"hub__url": ""}, "outcomes are kept until [hub] url is"),
