@@ -14,9 +14,10 @@ from gateway.model import RawMessage
 SAMPLE_BYTES = 256
 PARTLY = "partly"
 """The reason of a sample of a message that was stored without its malformed parts."""
+OTHER_TOPICS = "(other topics)"
 _SAMPLES_PER_S = 20
 _TOPICS = 1000
-_PAYLOAD_BYTES = 2000  # enough to find the keys that a profile's messages have
+PAYLOAD_BYTES = 2000  # enough to find the keys that a profile's messages have
 _HEARD_MESSAGES = 2000
 _HEARD_BYTES = 4_000_000
 
@@ -65,11 +66,11 @@ class Unreadable:
         self.hear(Heard(message))
         topic = message.topic
         if topic not in self.unclaimed and len(self.unclaimed) >= _TOPICS:
-            topic = "(other topics)"
+            topic = OTHER_TOPICS
         known = self.unclaimed.setdefault(topic, UnclaimedTopic(0, 0, b""))
         known.messages += 1
         known.last_ns = message.received_ns
-        known.payload = message.payload[:_PAYLOAD_BYTES]
+        known.payload = message.payload[:PAYLOAD_BYTES]
 
     def forget_claimed(self, is_claimed: Callable[[str], bool]) -> None:
         """Leave out topics that a profile has come to claim since."""

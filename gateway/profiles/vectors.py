@@ -34,6 +34,7 @@ VECTORS_FILE = "vectors.yaml"
 _TABLE_KEYS = frozenset({"device", "metric", "value", "unit", "ts", "fs"})
 _TIME_TOLERANCE_NS = 1_000
 _DEFAULT_RECEIVED = "2030-01-01T00:00:00Z"  # later than all that was ever caught
+DEFAULT_RECEIVED_NS = 1_893_456_000 * 10**9
 
 
 class Expected(BaseModel):
