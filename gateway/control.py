@@ -172,7 +172,7 @@ def _sql(running: Running) -> Handler:
 
 
 def _listen_for_unclaimed(running: Running) -> Handler:
-    """Take in every topic for the seconds in the body; tell what nobody claimed, payloads whole."""
+    """Take in every topic for the seconds in the body; tell what nobody could read, whole."""
 
     async def handler(request: web.Request) -> web.Response:
         try:
@@ -190,12 +190,14 @@ def _listen_for_unclaimed(running: Running) -> Handler:
         return _json(
             [
                 {
-                    "topic": message.topic,
-                    "payload": message.payload.hex(),
-                    "received_ns": message.received_ns,
-                    "retained": message.retained,
+                    "topic": each.message.topic,
+                    "payload": each.message.payload.hex(),
+                    "received_ns": each.message.received_ns,
+                    "retained": each.message.retained,
+                    "profile": each.profile,
+                    "reason": each.reason,
                 }
-                for message in heard
+                for each in heard
             ]
         )
 

@@ -3,15 +3,21 @@
 import asyncio
 import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from gateway.errors import GatewayError
 from gateway.features import DeadLetter
 from gateway.model import RawMessage
 
 SAMPLE_BYTES = 256
+PARTLY = "partly"
+"""The reason of a sample of a message that was stored without its malformed parts."""
+OTHER_TOPICS = "(other topics)"
 _SAMPLES_PER_S = 20
 _TOPICS = 1000
+PAYLOAD_BYTES = 2000  # enough to find the keys that a profile's messages have
 _HEARD_MESSAGES = 2000
 _HEARD_BYTES = 4_000_000
 
@@ -24,11 +30,25 @@ class BusyError(GatewayError):
 
 @dataclass(slots=True)
 class UnclaimedTopic:
-    """A topic that no profile claims."""
+    """A topic that no profile claims, with the beginning of its last payload."""
 
     messages: int
     last_ns: int
-    sample: str
+    payload: bytes
+
+
+class Heard(NamedTuple):
+    """A message that gives nothing.
+
+    Attributes:
+        message: It, whole.
+        profile: Whose rule takes and refuses it; "" where no profile claims it.
+        reason: Why, or "".
+    """
+
+    message: RawMessage
+    profile: str = ""
+    reason: str = ""
 
 
 class Unreadable:
@@ -36,27 +56,36 @@ class Unreadable:
 
     def __init__(self) -> None:
         self.unclaimed: dict[str, UnclaimedTopic] = {}
-        self._heard: list[RawMessage] | None = None
+        self._heard: list[Heard] | None = None
         self._heard_bytes = 0
         self._second = 0
         self._samples: Counter[str] = Counter()
 
     def note_unclaimed(self, message: RawMessage) -> None:
         """Count a message by its topic; beyond 1,000 topics they are counted together."""
-        if self._heard is not None and len(self._heard) < _HEARD_MESSAGES:
-            self._heard_bytes += len(message.payload)
-            if self._heard_bytes <= _HEARD_BYTES:
-                self._heard.append(message)
+        self.hear(Heard(message))
         topic = message.topic
         if topic not in self.unclaimed and len(self.unclaimed) >= _TOPICS:
-            topic = "(other topics)"
-        known = self.unclaimed.setdefault(topic, UnclaimedTopic(0, 0, ""))
+            topic = OTHER_TOPICS
+        known = self.unclaimed.setdefault(topic, UnclaimedTopic(0, 0, b""))
         known.messages += 1
         known.last_ns = message.received_ns
-        known.sample = printable(message.payload)
+        known.payload = message.payload[:PAYLOAD_BYTES]
 
-    async def listen(self, seconds: float) -> list[RawMessage]:
-        """Return the messages that nobody claims within some seconds, whole; bounded.
+    def forget_claimed(self, is_claimed: Callable[[str], bool]) -> None:
+        """Leave out topics that a profile has come to claim since."""
+        for topic in [topic for topic in self.unclaimed if is_claimed(topic)]:
+            del self.unclaimed[topic]
+
+    def hear(self, heard: Heard) -> None:
+        """Keep a message for whoever listens."""
+        if self._heard is not None and len(self._heard) < _HEARD_MESSAGES:
+            self._heard_bytes += len(heard.message.payload)
+            if self._heard_bytes <= _HEARD_BYTES:
+                self._heard.append(heard)
+
+    async def listen(self, seconds: float) -> list[Heard]:
+        """Return the messages that nobody claims or can read within some seconds, whole; bounded.
 
         Raises:
             BusyError: Somebody listens already.

@@ -29,6 +29,7 @@ class GatewayCollector(Collector):
         ended.add_metric(["duplicate"], ledger.duplicates)
         ended.add_metric(["dead_letter"], ledger.dead_letters.total())
         ended.add_metric(["shed"], ledger.shed.total())
+        ended.add_metric(["too_old"], ledger.too_old)
         yield ended
         dead = CounterMetricFamily("weir_dead_letters", "Dead letters", labels=["reason"])
         for reason, count in list(ledger.dead_letters.items()):
@@ -43,6 +44,13 @@ class GatewayCollector(Collector):
         yield CounterMetricFamily(
             "weir_readings_duplicate", "Readings that were there", ledger.duplicate_readings
         )
+        yield CounterMetricFamily(
+            "weir_readings_too_old", "Readings too old to be kept", ledger.too_old_readings
+        )
+        bad = CounterMetricFamily("weir_bad_parts", "Of stored messages", labels=["profile"])
+        for profile, count in list(ledger.bad_parts.items()):
+            bad.add_metric([profile], count)
+        yield bad
 
     def _outcomes(self) -> Iterator[Metric]:
         running, ledger = self._running, self._running.ledger

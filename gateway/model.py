@@ -104,6 +104,18 @@ class Request(NamedTuple):
     payload: bytes
 
 
+class Flaw(NamedTuple):
+    """Parts of a message that could not be decoded, while others could.
+
+    Attributes:
+        bad: How many.
+        text: How many of how many, and what is wrong with one of them.
+    """
+
+    bad: int
+    text: str
+
+
 class Decoded(NamedTuple):
     """What one message says. Neither readings nor waveforms: the device is alive, no more.
 
@@ -115,6 +127,7 @@ class Decoded(NamedTuple):
         parents: Devices, and the device through which each speaks; None: nothing is said of it.
         expires_s: After so many seconds of silence the device is away; None: never.
         requests: What the device is to be asked.
+        flaw: What of the message is left out because it is malformed; None: nothing is.
         pictures: Pictures, for the plugins that look at cameras.
     """
 
@@ -125,6 +138,7 @@ class Decoded(NamedTuple):
     parents: dict[str, str] | None = None
     expires_s: float | None = None
     requests: tuple[Request, ...] = ()
+    flaw: Flaw | None = None
     pictures: tuple[Picture, ...] = ()
 
 

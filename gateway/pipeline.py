@@ -14,14 +14,15 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from gateway.asking import Asking
-from gateway.deadletters import Unreadable
+from gateway.deadletters import PARTLY, Heard, Unreadable
 from gateway.errors import DecodeError, MessageError, StoreError, UnclaimedError
 from gateway.evaluation import Evaluation
-from gateway.features import DeadLetter, Item
+from gateway.features import Appended, DeadLetter, Item
 from gateway.inference.manifest import Manifest
 from gateway.inference.port import ModelRunner
 from gateway.ingest import Inbox
-from gateway.model import Decoded, RawMessage, Request
+from gateway.ledger import Oldest
+from gateway.model import Decoded, Flaw, RawMessage, Request
 from gateway.presence import Presence
 from gateway.telling import Surroundings
 from gateway.watching import Sights, Watching
@@ -151,25 +152,40 @@ class Pipeline:
                 if decoded.requests or decoded.parents or decoded.expires_s:
                     self._asking.ask(decoded.requests)
                     self.presence.note(decoded)
+                if message.retained:
+                    self.presence.recall(decoded, message.received_ns)
+                if decoded.flaw:
+                    dead += self._note_flaw(message, decoded, decoded.flaw)
             except MessageError as exc:
                 letter = self._refuse(message, exc)
                 if letter:
                     dead.append(letter)
         return items, dead
 
+    def _note_flaw(self, message: RawMessage, decoded: Decoded, flaw: Flaw) -> list[DeadLetter]:
+        """Count the bad parts of a message that is stored; return a sample unless there are many.
+
+        The message itself does not count as a dead letter.
+        """
+        self._ledger.bad_parts[decoded.profile] += flaw.bad
+        letter = self.unreadable.sample(message, PARTLY, flaw.text, decoded.profile)
+        return [letter] if letter else []
+
     def _refuse(self, message: RawMessage, exc: MessageError) -> DeadLetter | None:
         """Count a message that cannot be decoded; return its sample unless there are many."""
         reason = exc.reason if isinstance(exc, DecodeError) else exc.code
         self._ledger.dead_letters[reason] += 1
+        profile, detail = "", str(exc)
         if isinstance(exc, UnclaimedError):
             self.unreadable.note_unclaimed(message)
-        profile = ""
+            detail = "no profile claims this topic"
         if isinstance(exc, DecodeError):
             profile = exc.profile
+            self.unreadable.hear(Heard(message, profile, reason))
             if exc.request:
                 payload = bytes.fromhex(exc.request["payload"])
                 self._asking.ask([Request(exc.request["topic"], payload)])
-        return self.unreadable.sample(message, reason, str(exc), profile)
+        return self.unreadable.sample(message, reason, detail, profile)
 
     async def _commit(
         self, messages: Sequence[RawMessage], items: list[Item], dead: list[DeadLetter]
@@ -186,14 +202,27 @@ class Pipeline:
             break
         self._latencies.observe("store", time.perf_counter() - began)
         self._acknowledge(messages)
-        duplicates = sum(appended.duplicate)
-        self._ledger.duplicates += duplicates
-        self._ledger.stored_messages += len(items) - duplicates
-        self._ledger.readings += appended.readings
-        self._ledger.duplicate_readings += appended.duplicate_readings
+        self._book(items, appended)
         for name, plugin in self.plugins.items():
             if self._store.due(name):
                 plugin.wake.set()
+
+    def _book(self, items: list[Item], appended: Appended) -> None:
+        """Count how the messages of a batch that was stored have ended."""
+        ledger, duplicates = self._ledger, sum(appended.duplicate)
+        ledger.duplicates += duplicates
+        ledger.duplicate_readings += appended.duplicate_readings
+        kept, readings = len(items) - duplicates, appended.readings
+        old = self._store.too_old(items, appended)
+        if old:
+            kept, readings = kept - old.messages, readings - old.readings
+            ledger.too_old += old.messages
+            ledger.too_old_readings += old.readings
+            age_s = (time.time_ns() - old.time_ns) / 1e9
+            if ledger.oldest is None or age_s > ledger.oldest.age_s:
+                ledger.oldest = Oldest(old.device, age_s)
+        ledger.stored_messages += kept
+        ledger.readings += readings
 
     async def _flush_forever(self) -> None:
         while True:

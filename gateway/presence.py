@@ -1,9 +1,15 @@
 """Whether devices are there: their own word, their parent's, and how long they have been silent."""
 
+from collections.abc import Iterator
+from enum import StrEnum
 from typing import NamedTuple
 
 from gateway.model import Decoded
 
+ONLINE = "$online"
+QUIET_S = 600.0
+"""Silence after which a device counts as away when neither it nor its profile says anything of
+it; most speak every few minutes. A profile says better with ``expires``."""
 _MOST_DEVICES = 20_000
 _MOST_ANCESTORS = 8
 
@@ -14,12 +20,35 @@ class Sign(NamedTuple):
     Attributes:
         online: Its ``$online``; None: it has never said.
         said_ns: When it said so.
-        heard_ns: When anything came from it.
+        heard_ns: When anything came from it that the broker had not kept.
     """
 
     online: bool | None
     said_ns: int
     heard_ns: int
+
+
+class By(StrEnum):
+    """What says that a device is there, or that it is not."""
+
+    WORD = "own word"  # its last will, or a topic of its availability
+    PARENT = "parent"  # the device through which it speaks is away
+    EXPIRY = "expiry"  # the silence that its profile or message allows
+    AGE = "age"  # nothing says anything, so when it was last heard
+
+
+class Standing(NamedTuple):
+    """Whether a device is there, and what says so."""
+
+    online: bool
+    by: By
+
+
+class _Recalled(NamedTuple):
+    """An "offline" that the broker had kept."""
+
+    said_ns: int
+    received_ns: int
 
 
 class Presence:
@@ -33,6 +62,7 @@ class Presence:
     def __init__(self) -> None:
         self.parents: dict[str, str] = {}
         self.expires_s: dict[str, float] = {}
+        self._recalled: dict[str, _Recalled] = {}
 
     def note(self, decoded: Decoded) -> None:
         """Take up what a message says of parents and silence."""
@@ -45,35 +75,68 @@ class Presence:
         ):
             self.expires_s[device] = decoded.expires_s
 
-    def is_online(self, device: str, signs: dict[str, Sign], now_ns: int) -> bool | None:
-        """Say whether a device is there; None: nothing speaks for either.
+    def recall(self, decoded: Decoded, received_ns: int) -> None:
+        """Take up what a retained message says: nobody knows how old it is."""
+        for reading in decoded.readings:
+            device = reading.device
+            if reading.metric == ONLINE and (
+                device in self._recalled or len(self._recalled) < _MOST_DEVICES
+            ):
+                self._recalled[device] = _Recalled(reading.time_ns, received_ns)
 
-        Its word counts until it is heard again: a retained "offline" is older than the data that
-        comes after it. A device whose parent is away is away.
+    def standing(self, device: str, signs: dict[str, Sign], now_ns: int) -> Standing:
+        """Say whether a device is there, and what says so.
+
+        Its own "offline" counts whatever is heard of it afterwards: bridges repeat the values of
+        devices that are gone. Only one that the broker had kept for nobody knows how long does
+        not count any more once the device is heard. A device whose parent is away is away.
 
         Args:
             device: Its name.
             signs: What devices last said, by name.
             now_ns: Unix time.
         """
-        found: bool | None = None
+        own = self._own(device, signs, now_ns)
+        if own is not None and not own.online:
+            return own
+        for parent in self._ancestors(device):
+            said = self._own(parent, signs, now_ns)
+            if said is not None and not said.online:
+                return Standing(False, By.PARENT)
+        if own is not None:
+            return own
+        sign = signs.get(device)
+        return Standing(sign is not None and _within(sign, QUIET_S, now_ns), By.AGE)
+
+    def _ancestors(self, device: str) -> Iterator[str]:
         for _ in range(_MOST_ANCESTORS):
-            own = self._own(device, signs.get(device), now_ns)
-            if own is False:
-                return False
-            found = own if found is None else found
             parent = self.parents.get(device)
             if parent is None:
-                break
+                return
+            yield parent
             device = parent
-        return found
 
-    def _own(self, device: str, sign: Sign | None, now_ns: int) -> bool | None:
+    def _own(self, device: str, signs: dict[str, Sign], now_ns: int) -> Standing | None:
+        """Return what a device's word or the silence allowed to it says; None: neither is known."""
+        sign = signs.get(device)
         if sign is None:
             return None
+        if sign.online is False and not self._is_refuted(device, sign):
+            return Standing(False, By.WORD)
         limit_s = self.expires_s.get(device)
-        if limit_s is not None:
-            return now_ns - sign.heard_ns <= limit_s * 1e9 and sign.online is not False
-        if sign.online is False and sign.heard_ns > sign.said_ns:
-            return True
-        return sign.online
+        if limit_s is not None and not _within(sign, limit_s, now_ns):
+            return Standing(False, By.EXPIRY)
+        if sign.online:
+            return Standing(True, By.WORD)
+        return None if limit_s is None else Standing(True, By.EXPIRY)
+
+    def _is_refuted(self, device: str, sign: Sign) -> bool:
+        """Say whether a device was heard after an "offline" that the broker had kept."""
+        kept = self._recalled.get(device)
+        if kept is None or kept.said_ns // 1000 != sign.said_ns // 1000:  # the store keeps µs
+            return False
+        return sign.heard_ns > kept.received_ns
+
+
+def _within(sign: Sign, limit_s: float, now_ns: int) -> bool:
+    return now_ns - sign.heard_ns <= limit_s * 1e9

@@ -7,7 +7,9 @@ from typing import Any
 
 from gateway import __version__
 from gateway.config import Settings
-from gateway.features import FeatureService
+from gateway.deadletters import printable
+from gateway.errors import DecodeError
+from gateway.features import Device, FeatureService, Register
 from gateway.ingest import Inbox, MqttSource
 from gateway.ingest.cameras import CameraDirectory
 from gateway.latency import STAGES, Latencies
@@ -16,8 +18,8 @@ from gateway.ledger import Ledger
 from gateway.outcomes.forwarder import Forwarder
 from gateway.outcomes.outbox import LeafOutbox
 from gateway.pipeline import Pipeline
-from gateway.presence import Sign
-from gateway.profiles import ProfileDirectory
+from gateway.presence import ONLINE, Sign
+from gateway.profiles import Catalog, ProfileDirectory
 from gateway.roster import Roster, is_well
 from gateway.watching import Sights, Watching
 
@@ -77,11 +79,16 @@ def status(running: Running) -> Document:
             "duplicates": ledger.duplicates,
             "dead_letters": dict(ledger.dead_letters),
             "shed": ledger.shed.total(),
+            "too_old": ledger.too_old,
             "in_hand": ledger.in_hand(),
+            "bad_parts": dict(ledger.bad_parts),
         },
         "readings": {
             "stored": ledger.readings,
             "duplicates": ledger.duplicate_readings,
+            "too_old": ledger.too_old_readings,
+            "oldest": ledger.oldest and ledger.oldest._asdict(),
+            "kept_s": running.store.kept_s,
             "deleted_by_age": running.store.swept,
         },
         "outcomes": {
@@ -98,6 +105,7 @@ def status(running: Running) -> Document:
             "reason": running.source.reason,
             "connections": running.source.connections,
             "waiting": len(running.inbox),
+            "takes_all": "#" in running.source.filters,
             **_address(running),
         },
         "leaf": asdict(running.leaf.state()),
@@ -166,49 +174,90 @@ def cameras(running: Running) -> Document:
 
 
 def devices(running: Running) -> list[Document]:
-    """Return each device with its newest reading of each metric."""
+    """Return each device with its newest reading of each metric, and whether it is there."""
+    latest = _latest(running)
+    known = _known(running.store.register, latest)
+    signs = {each.name: _sign(each.last_seen_ns, latest.get(each.name, [])) for each in known}
+    now_ns, presence = time.time_ns(), running.pipeline.presence
+    found = []
+    for device in known:
+        sign, standing = signs[device.name], presence.standing(device.name, signs, now_ns)
+        said = {"online": sign.online, "time_ns": sign.said_ns}
+        found.append(
+            {
+                "device": device.name,
+                "online": standing.online,
+                "online_by": standing.by,
+                "said": None if sign.online is None else said,
+                "parent": presence.parents.get(device.name),
+                "profile": device.profile,
+                "source": device.source,
+                "messages": device.messages,
+                "first_seen_ns": device.first_seen_ns,
+                "last_seen_ns": device.last_seen_ns,
+                "readings": sorted(latest.get(device.name, []), key=lambda r: -r["time_ns"]),
+            }
+        )
+    return found
+
+
+def _latest(running: Running) -> dict[str, list[Document]]:
+    """Return the newest reading of each metric, by device."""
     register = running.store.register
     latest: dict[str, list[Document]] = {}
     for series in list(register.series):
-        last = running.store.last(series.number)
-        if last:
-            reading = {"metric": series.metric, "value": last[1], "unit": series.unit}
-            latest.setdefault(series.device, []).append({**reading, "time_ns": last[0]})
-    now_ns, presence = time.time_ns(), running.pipeline.presence
-    signs = {
-        device.name: _sign(device.last_seen_ns, latest.get(device.name, []))
-        for device in register.devices.values()
-    }
-    return [
-        {
-            "device": device.name,
-            "online": presence.is_online(device.name, signs, now_ns),
-            "parent": presence.parents.get(device.name),
-            "profile": device.profile,
-            "source": device.source,
-            "messages": device.messages,
-            "first_seen_ns": device.first_seen_ns,
-            "last_seen_ns": device.last_seen_ns,
-            "readings": sorted(latest.get(device.name, []), key=lambda r: -r["time_ns"]),
-        }
-        for device in sorted(register.devices.values(), key=lambda d: d.name)
-    ]
+        lasts = running.store.last(series.number), register.texts.get(series.number)
+        there: list[tuple[int, float | str]] = [last for last in lasts if last]
+        if not there:
+            continue
+        time_ns, value = max(there, key=lambda last: last[0])
+        if series.switch and value in {0, 1}:
+            value = bool(value)
+        reading = {"metric": series.metric, "value": value, "unit": series.unit}
+        latest.setdefault(series.device, []).append({**reading, "time_ns": time_ns})
+    return latest
+
+
+def _known(register: Register, latest: dict[str, list[Document]]) -> list[Device]:
+    """Return all devices by name, with those of which only others' messages speak."""
+    found = dict(register.devices)
+    for series in list(register.series):
+        if series.device in latest and series.device not in found:
+            spoken_ns = [reading["time_ns"] for reading in latest[series.device]]
+            found[series.device] = Device(
+                series.device, series.profile, series.source, min(spoken_ns), max(spoken_ns)
+            )
+    return [found[name] for name in sorted(found)]
 
 
 def _sign(heard_ns: int, readings: list[Document]) -> Sign:
-    said = next((r for r in readings if r["metric"] == "$online"), None)
+    said = next((r for r in readings if r["metric"] == ONLINE), None)
     if said is None:
         return Sign(None, 0, heard_ns)
     return Sign(bool(said["value"]), said["time_ns"], heard_ns)
 
 
 def unclaimed(running: Running) -> list[Document]:
-    """Return the topics that no profile claims, the busiest first."""
-    topics = running.pipeline.unreadable.unclaimed.items()
+    """Return the topics that no profile claims now, the busiest first."""
+    unreadable, catalog = running.pipeline.unreadable, running.profiles.catalog
+    unreadable.forget_claimed(lambda topic: _is_claimed(catalog, topic))
     return [
-        {"topic": topic, **asdict(seen)}
-        for topic, seen in sorted(topics, key=lambda item: -item[1].messages)
+        {
+            "topic": topic,
+            "messages": seen.messages,
+            "last_ns": seen.last_ns,
+            "sample": printable(seen.payload),
+            "payload": seen.payload.hex(),
+        }
+        for topic, seen in sorted(unreadable.unclaimed.items(), key=lambda item: -item[1].messages)
     ]
+
+
+def _is_claimed(catalog: Catalog, topic: str) -> bool:
+    try:
+        return catalog.claim(topic) is not None
+    except DecodeError:  # it is, and gives its device no name
+        return True
 
 
 def _address(running: Running) -> Document:

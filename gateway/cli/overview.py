@@ -39,7 +39,11 @@ def _lines(document: Document) -> Iterator[tuple[str, str]]:
     yield "", _ended(document["messages"])
     if document["messages"]["dead_letters"]:
         yield "", _dead(document["messages"]["dead_letters"])
+    if document["messages"]["bad_parts"]:
+        yield "", _partly(document["messages"]["bad_parts"])
     yield "readings", _readings(document)
+    if document["readings"]["too_old"]:
+        yield "", _too_old(document["readings"])
     yield "outcomes", _outcomes(document["outcomes"])
     yield "hub", _hub(document["hub"])
     total = document["latency_ms"]["total"]
@@ -59,9 +63,10 @@ def _broker(broker: Document) -> str:
 
 def _ended(messages: Document) -> str:
     dead = sum(messages["dead_letters"].values())
+    old = f" + {messages['too_old']:,} too old" if messages["too_old"] else ""
     return (
         f"= {messages['stored']:,} stored + {counted(messages['duplicates'], 'duplicate')}"
-        f" + {counted(dead, 'dead letter')} + {messages['shed']:,} shed"
+        f" + {counted(dead, 'dead letter')} + {messages['shed']:,} shed{old}"
         f" + {messages['in_hand']:,} in hand"
     )
 
@@ -69,6 +74,20 @@ def _ended(messages: Document) -> str:
 def _dead(reasons: dict[str, int]) -> str:
     told = ", ".join(f"{reason} {count:,}" for reason, count in sorted(reasons.items()))
     return f"[yellow]dead letters[/yellow]: {escape(told)} (weir deadletters)"
+
+
+def _partly(bad: dict[str, int]) -> str:
+    told = ", ".join(f"{profile} {count:,}" for profile, count in sorted(bad.items()))
+    return f"[yellow]left out of stored messages[/yellow]: {escape(told)} (weir deadletters)"
+
+
+def _too_old(readings: Document) -> str:
+    oldest, kept_s = readings["oldest"], readings["kept_s"]
+    return (
+        f"[yellow]too old[/yellow]: {counted(readings['too_old'], 'reading')}, the oldest of device"
+        f" {escape(oldest['device'])} by {span(oldest['age_s'] - kept_s)};"
+        f" retention is {kept_s / 3600:g} h"
+    )
 
 
 def _readings(document: Document) -> str:

@@ -150,7 +150,7 @@ def _await_stored(path: Path, plan: Plan, since_ns: int) -> dict[str, Any]:
         found = ask(
             path,
             "/sql",
-            f"SELECT count(*) FROM readings WHERE device = '{device}'"  # noqa: S608 - only reading, our own store
+            f"SELECT count(value) FROM readings WHERE device = '{device}'"  # noqa: S608 - only reading, our own store
             f" AND epoch_us(time) >= {since_ns // 1000 - 1_000_000}",
         )
         stored = int(found["rows"][0][0])

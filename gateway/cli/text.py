@@ -1,6 +1,9 @@
 """Numbers and moments as people read them."""
 
 from datetime import UTC, datetime
+from math import floor, log10
+
+_TEXT_CHARS = 24
 
 
 def moment(text: str | int) -> str:
@@ -59,9 +62,23 @@ def counted(number: int, one: str, many: str = "") -> str:
     return f"{number:,} {one if number == 1 else many or one + 's'}"
 
 
-def value(number: float, unit: str | None) -> str:
-    """Return a reading with at most five significant digits, and its unit."""
-    return f"{number:.5g} {unit or ''}".rstrip()
+def value(found: float | bool | str, unit: str | None) -> str:
+    """Return a reading and its unit: a number with five digits that matter, a text cut short."""
+    if isinstance(found, bool):
+        return str(found).lower()
+    if isinstance(found, str):
+        return one_line(found, _TEXT_CHARS)
+    return f"{_number(found)} {unit or ''}".rstrip()
+
+
+def _number(number: float) -> str:
+    """Return a number as people write it; whole ones with all their digits."""
+    if number == 0 or not 1e-4 <= abs(number) < 1e15:
+        return f"{number:.5g}"
+    if number == int(number):
+        return f"{int(number):,}"
+    shown = f"{number:,.{max(0, 4 - floor(log10(abs(number))))}f}"
+    return shown.rstrip("0").rstrip(".") if "." in shown else shown
 
 
 def numbers(named: dict[str, float]) -> str:

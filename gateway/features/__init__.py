@@ -7,6 +7,7 @@ speak to DuckDB; ``service`` is what the pipeline calls.
 from gateway.features.columns import Item
 from gateway.features.marks import Mark
 from gateway.features.retention import Bounds
+from gateway.features.series import Device, Register
 from gateway.features.service import FeatureService
 from gateway.features.sql import QueryError
 from gateway.features.store import Appended
@@ -16,9 +17,11 @@ __all__ = [
     "Appended",
     "Bounds",
     "DeadLetter",
+    "Device",
     "FeatureService",
     "Item",
     "Mark",
     "QueryError",
+    "Register",
     "SentOutcome",
 ]

@@ -72,6 +72,8 @@ def to_columns(items: Sequence[Item], register: Register) -> Batch:
             for reading in describe(wave):
                 series = number(reading.device, reading.metric, reading.unit, profile)
                 add((series, reading.time_ns, float(reading.value), index, True))
+    if register.new:
+        register.note_switches({row[0] for row in rows if type(row[2]) is bool})
     received_ns = np.array([raw.received_ns for raw, _ in items], dtype=np.int64)
     series_, time_, value_, message_, own_ = zip(*rows, strict=True) if rows else ((),) * 5
     message = np.array(message_, dtype=np.int32)

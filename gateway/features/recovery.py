@@ -14,15 +14,20 @@ from numpy.typing import NDArray
 from gateway.features.columns import Batch
 from gateway.features.marks import Mark, unpack_states
 from gateway.features.recent import Recent
+from gateway.features.schema import SWITCH
 from gateway.features.series import Device, Register
 
 
 def devices(connection: duckdb.DuckDBPyConnection, register: Register) -> None:
     """Fill the register with the series and devices known."""
-    for device, metric, unit, profile in connection.execute(
-        "SELECT device, metric, unit, profile FROM series ORDER BY id"
+    for device, metric, unit, profile, kind in connection.execute(
+        "SELECT device, metric, unit, profile, kind FROM series ORDER BY id"
     ).fetchall():
-        register.restore(device, metric, unit or None, profile)
+        register.restore(device, metric, unit or None, profile, switch=kind == SWITCH)
+    for number, time_us, value in connection.execute(
+        "SELECT series, epoch_us(max(time)), arg_max(value, time) FROM text_reading GROUP BY series"
+    ).fetchall():
+        register.note_text(number, time_us * 1000, value)
     for name, profile, source, first_us, last_us, messages in connection.execute(
         "SELECT name, profile, source, epoch_us(first_seen), epoch_us(last_seen), messages"
         " FROM device ORDER BY last_seen"

@@ -17,7 +17,7 @@ Columns = Mapping[str, NDArray[Any]]
 TABLES = """
 CREATE TABLE meta (version INTEGER);
 CREATE TABLE series (
-  id INTEGER, device TEXT, metric TEXT, unit TEXT, profile TEXT, source TEXT);
+  id INTEGER, device TEXT, metric TEXT, unit TEXT, profile TEXT, source TEXT, kind TEXT);
 CREATE TABLE device (
   name TEXT, profile TEXT, source TEXT, first_seen TIMESTAMP, last_seen TIMESTAMP, messages BIGINT);
 CREATE TABLE reading (time TIMESTAMP, series INTEGER, value DOUBLE);
@@ -32,10 +32,23 @@ CREATE TABLE outcome (
 CREATE TABLE dead_letter (
   time TIMESTAMP, topic TEXT, reason TEXT, detail TEXT, profile TEXT, bytes BIGINT, sample TEXT);
 CREATE TABLE acknowledged (batch BIGINT, digest BIGINT);
-CREATE VIEW readings AS
-  SELECT time, source, device, metric, value, unit, profile
-  FROM reading JOIN series ON reading.series = series.id;
 """
+
+SWITCH = "switch"
+"""The kind of a series that holds 1 for true and 0 for false."""
+
+VIEWS = f"""
+ALTER TABLE series ADD COLUMN IF NOT EXISTS kind TEXT;
+CREATE OR REPLACE VIEW readings AS
+  SELECT time, source, device, metric, value,
+    CASE WHEN kind = '{SWITCH}' AND value IN (0, 1) THEN CAST(value = 1 AS TEXT) END AS text,
+    unit, profile
+  FROM reading JOIN series ON reading.series = series.id
+  UNION ALL
+  SELECT time, source, device, metric, NULL, text_reading.value, unit, profile
+  FROM text_reading JOIN series ON text_reading.series = series.id;
+"""  # noqa: S608 - our own names
+"""What is brought up to date at each start: a store that an earlier version made has none of it."""
 
 
 def text(values: list[str]) -> NDArray[np.str_]:

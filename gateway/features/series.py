@@ -1,10 +1,13 @@
 """Which series and devices there are: names to small numbers, and back."""
 
+from collections.abc import Set
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from gateway.model import Decoded
+from gateway.model import Decoded, RawMessage
+
+_TEXT_CHARS = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,6 +18,7 @@ class Series:
         number: Its row everywhere in the store.
         source: The asset that the device belongs to, or the device itself.
         source_number: The source's row.
+        switch: Its values are true and false, kept as 1 and 0.
     """
 
     number: int
@@ -24,6 +28,7 @@ class Series:
     profile: str
     source: str
     source_number: int
+    switch: bool = False
 
     @property
     def channel(self) -> str:
@@ -41,7 +46,6 @@ class Device:
     first_seen_ns: int
     last_seen_ns: int
     messages: int = 0
-    online: bool = True
 
 
 class Register:
@@ -61,6 +65,7 @@ class Register:
         self.new: list[Series] = []
         self.changed: dict[int, Series] = {}  # another unit than before: a profile was corrected
         self.touched: set[str] = set()
+        self.texts: dict[int, tuple[int, str]] = {}  # time and value of each series' last text
         self.source_of = np.empty(0, dtype=np.int32)
 
     def number(self, device: str, metric: str, unit: str | None, profile: str) -> int:
@@ -74,14 +79,17 @@ class Register:
         self.new.append(series)
         return series.number
 
-    def restore(self, device: str, metric: str, unit: str | None, profile: str) -> Series:
+    def restore(
+        self, device: str, metric: str, unit: str | None, profile: str, *, switch: bool = False
+    ) -> Series:
         """Add a series that the store has already."""
         source = self._assets.get(device, device)
         if source not in self._source_numbers:
             self._source_numbers[source] = len(self.sources)
             self.sources.append(source)
         number = len(self.series)
-        series = Series(number, device, metric, unit, profile, source, self._source_numbers[source])
+        source_number = self._source_numbers[source]
+        series = Series(number, device, metric, unit, profile, source, source_number, switch)
         self._numbers[device, metric] = number
         self.series.append(series)
         if number >= len(self.source_of):
@@ -90,6 +98,16 @@ class Register:
             self.source_of = grown
         self.source_of[number] = series.source_number
         return series
+
+    def note_switches(self, numbers: Set[int]) -> None:
+        """Say which of the series that are new have begun with true or false."""
+        for i, series in enumerate(self.new):
+            if series.number in numbers:
+                self.new[i] = self.series[series.number] = replace(series, switch=True)
+
+    def note_text(self, number: int, time_ns: int, value: str) -> None:
+        """Note a series' newest text; the beginning of a long one."""
+        self.texts[number] = time_ns, value[:_TEXT_CHARS]
 
     def settle(self) -> None:
         """Take what was new and changed as written."""
@@ -106,13 +124,15 @@ class Register:
         self.new.clear()
         self.changed.clear()
 
-    def see(self, decoded: Decoded, received_ns: int) -> None:
-        """Note that a device spoke."""
+    def see(self, decoded: Decoded, raw: RawMessage) -> None:
+        """Note that a device spoke; what the broker had kept is no sign that it still does."""
+        received_ns = raw.received_ns
         device = self.devices.get(decoded.device)
         if device is None:
             source = self._assets.get(decoded.device, decoded.device)
             device = Device(decoded.device, decoded.profile, source, received_ns, received_ns)
             self.devices[decoded.device] = device
-        device.last_seen_ns = received_ns
+        if not raw.retained:
+            device.last_seen_ns = received_ns
         device.messages += 1
         self.touched.add(decoded.device)

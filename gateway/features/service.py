@@ -1,6 +1,7 @@
 """What the pipeline calls: the store on a thread of its own, and the plugins' windows."""
 
 import asyncio
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -11,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gateway.features.columns import Item
+from gateway.features.lateness import TooOld, too_old
 from gateway.features.marks import Mark
 from gateway.features.planner import Due, Planner
 from gateway.features.retention import Bounds
@@ -155,6 +157,16 @@ class FeatureService:
             if len(planner.due) > _MOST_DUE:
                 planner.behind_row = self._store.last_row()
         return appended
+
+    @property
+    def kept_s(self) -> float:
+        """Return how old a reading may be, in seconds."""
+        return self._bounds.max_age_s
+
+    def too_old(self, items: Sequence[Item], appended: Appended) -> TooOld | None:
+        """Return what of a batch that was stored is too old to be kept, None if nothing is."""
+        before_ns = time.time_ns() - int(self._bounds.max_age_s * 1e9)
+        return too_old(items, appended.duplicate, appended.batch, before_ns, self.register)
 
     def due(self, plugin: str) -> int:
         """Return how many windows of a plugin are due; one more if it has rows to catch up."""

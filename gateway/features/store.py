@@ -20,7 +20,7 @@ from gateway.features.marks import Mark, pack_states
 from gateway.features.recent import Recent, Rows
 from gateway.features.retention import Bounds, sweep
 from gateway.features.rows import ReadingInserter, StoredRows
-from gateway.features.schema import TABLES, VERSION, Columns
+from gateway.features.schema import TABLES, VERSION, VIEWS, Columns
 from gateway.features.series import Register
 from gateway.features.tables import (
     DeadLetter,
@@ -91,6 +91,7 @@ class DuckStore:
             if not connection.execute("SHOW TABLES").fetchall():
                 connection.execute(TABLES)
                 connection.execute("INSERT INTO meta VALUES (?)", [VERSION])
+            connection.execute(VIEWS)
         except duckdb.Error as exc:
             raise StoreError(f"{self.path}: {exc}") from exc
         return connection
@@ -152,9 +153,11 @@ class DuckStore:
             self.register.forget_new(first_new)
             raise StoreError(f"{self.path}: {exc}") from exc
         self.register.settle()
+        for number, time_ns, value, _ in new.texts:
+            self.register.note_text(number, time_ns, value)
         self._remember(stored)
         for raw, decoded in fresh:
-            self.register.see(decoded, raw.received_ns)
+            self.register.see(decoded, raw)
         return Appended(
             new,
             self._duplicates(known, fresh, batch, keep),

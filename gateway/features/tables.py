@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from gateway.features.columns import Batch
 from gateway.features.marks import Mark
-from gateway.features.schema import Columns, text, times
+from gateway.features.schema import SWITCH, Columns, text, times
 from gateway.features.series import Device, Series
 from gateway.model import Waveform
 
@@ -54,6 +54,7 @@ def series_columns(series: Sequence[Series]) -> Columns:
         "unit": text([s.unit or "" for s in series]),
         "profile": text([s.profile for s in series]),
         "source": text([s.source for s in series]),
+        "kind": text([SWITCH if s.switch else "" for s in series]),
     }
 
 

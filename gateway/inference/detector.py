@@ -101,8 +101,7 @@ class Detector:
         threshold = self._manifest.threshold
         if threshold is None:  # refused by load_manifest
             raise ValueError("no threshold.labels")
-        fits = (label for label, bound in threshold.labels if score >= bound)
-        return next(fits, threshold.labels[-1][0])
+        return threshold.label(score)
 
 
 def _column(outputs: dict[str, Array], name: str, count: int) -> NDArray[Any]:

@@ -175,3 +175,8 @@ class ThresholdSection(Section):
         if bounds != sorted(bounds, reverse=True):
             raise ValueError("the bounds must descend")
         return self
+
+    def label(self, score: float) -> str:
+        """Return the label of a score."""
+        fits = (label for label, bound in self.labels if score >= bound)
+        return next(fits, self.labels[-1][0])

@@ -1,191 +1,99 @@
-"""A first profile, written from messages that no profile claims."""
+"""A first profile with vectors, written from messages that no profile claims or can read."""
 
-import io
-import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from pathlib import Path
+from typing import NamedTuple
 
-import orjson
-from ruamel.yaml import YAML
-
-from gateway.errors import DecodeError, UnclaimedError
+from gateway.errors import DecodeError, ProfileError, UnclaimedError
 from gateway.model import RawMessage, Reading
-from gateway.profiles.catalog import Catalog
-from gateway.profiles.patterns import topic_pattern
-from gateway.profiles.words import is_missing, number
+from gateway.profiles.catalog import Catalog, LoadedProfile
+from gateway.profiles.drafted_rules import drafted_rules, written
+from gateway.profiles.drafted_vectors import drafted_vectors
+from gateway.profiles.files import load_yaml
+from gateway.profiles.guesses import is_command, units
+from gateway.profiles.schema import ProfileFile
+from gateway.profiles.yaml_text import flow
 
-_VECTORS_A_RULE = 3
-_MOST_RULES = 30
-_TIMES = ("ts", "time", "Time", "timestamp", "Timestamp", "datetime", "date", "last_seen", "epoch")
-_UNITS = [
-    ("temperature", "°C"), ("humidity", "%"), ("pressure", "hPa"), ("battery", "%"),
-    ("voltage", "V"), ("current", "A"), ("power", "W"), ("energy", "kWh"), ("rssi", "dBm"),
-    ("co2", "ppm"), ("illuminance", "lx"),
-]  # fmt: skip
-_ONLINE = frozenset({"online", "offline"})
-_ID = re.compile(r"[0-9A-Fa-f]{6,}|\d")
-
-Document = dict[str, Any]
+_PRIORITY = 100  # of a profile that says none
 
 
-def draft_profile(title: str, messages: Sequence[RawMessage]) -> Document:
-    """Return a profile for messages of one firmware: a rule for each shape of topic.
+class Draft(NamedTuple):
+    """What was written.
 
-    What it guesses (which level is the device, where the time stands, units by name) is for a
-    person to look over.
+    Attributes:
+        profile: ``profile.yaml``.
+        vectors: ``vectors.yaml``.
+        commands: Topics that were left out, for they look like commands to the device.
     """
-    groups = _groups(messages)
-    rules = [_rule(pattern, found) for pattern, found in list(groups.items())[:_MOST_RULES]]
-    return {"title": title, "priority": 100, "retained": "state", "rules": rules}
+
+    profile: str
+    vectors: str
+    commands: tuple[str, ...]
 
 
-def draft_vectors(catalog: Catalog, messages: Sequence[RawMessage]) -> list[Document]:
-    """Return vectors of messages and what a drafted profile makes of them, a few for each rule."""
-    vectors: list[Document] = []
-    seen: dict[tuple[str, int], int] = {}
+def draft(
+    name: str, messages: Sequence[RawMessage], others: Catalog, refusing: Sequence[str] = ()
+) -> Draft:
+    """Return a profile for messages of one firmware, and vectors of what it makes of them.
+
+    Args:
+        name: The profile's name.
+        messages: What was heard.
+        others: The profiles that are there.
+        refusing: Those of them that take some of the messages and refuse them; the draft is asked
+            before them.
+
+    Raises:
+        ProfileError: None of their topics can be written as a pattern.
+    """
+    commands = [message for message in messages if is_command(message.topic)]
+    told = [message for message in messages if not is_command(message.topic)]
+    rules = drafted_rules(told)
+    if not rules:
+        raise ProfileError(name, "", "no topic that was heard can be written as a pattern")
+    lines = [*_head(name, told, others, refusing), "rules:"]
+    for rule in rules:
+        lines += [*written(rule), ""]
+    alone = _loaded(name, "\n".join(lines), None)
+    lines += _unit_table(_readings(alone, told))
+    text = "\n".join(lines).rstrip("\n") + "\n"
+    vectors = drafted_vectors(name, _loaded(name, text, others), told, commands)
+    return Draft(text, vectors, tuple(dict.fromkeys(m.topic for m in commands)))
+
+
+def _head(
+    name: str, messages: Sequence[RawMessage], others: Catalog, refusing: Sequence[str]
+) -> Iterable[str]:
+    day = datetime.fromtimestamp(max(m.received_ns for m in messages) / 1e9, UTC)
+    yield f"# Drafted from messages of {day:%Y-%m-%d}. Look over what says `guess`."
+    yield f"title: {flow(name)}"
+    yield 'docs: "" # where its maker says what it publishes'
+    asked = {each.name: each.priority for each in others.profiles if each.name in refusing}
+    if asked:
+        whose = ", ".join(f"{each} ({asked[each]})" for each in asked)
+        priority = max(min(_PRIORITY, min(asked.values()) - 1), 0)
+        yield f"priority: {priority} # before {whose}, which refuses some of these messages"
+    if any(message.retained for message in messages):
+        yield "retained: state # guess: what the broker keeps is the device's state now"
+
+
+def _unit_table(readings: Iterable[Reading]) -> list[str]:
+    rows = units(readings)
+    return ["units:", *(f"  - {flow(row)} # guess" for row in rows)] if rows else []
+
+
+def _loaded(name: str, text: str, others: Catalog | None) -> Catalog:
+    """Return the draft as it would count among others."""
+    made = LoadedProfile(name, Path(name), ProfileFile.model_validate(load_yaml(text)), (0, 0))
+    there = [] if others is None else [p for p in others.loaded.values() if p.name != name]
+    found = sorted([*there, made], key=lambda each: (each.content.priority, each.name))
+    return Catalog(found, [], UTC if others is None else others.zone)
+
+
+def _readings(catalog: Catalog, messages: Sequence[RawMessage]) -> Iterable[Reading]:
     for message in messages:
         try:
-            claim = catalog.claim(message.topic)
-            if claim is None:
-                continue
-            key = claim.profile, claim.rule
-            seen[key] = seen.get(key, 0) + 1
-            if seen[key] > _VECTORS_A_RULE:
-                continue
-            outcome: Document = {"expect": [_expected(r) for r in catalog.decode(message).readings]}
-        except DecodeError as exc:
-            outcome = {"rejects": exc.reason}
-        except UnclaimedError:
+            yield from catalog.decode(message).readings
+        except (DecodeError, UnclaimedError):
             continue
-        vectors.append({**_vector(message, len(vectors) + 1), **outcome})
-    return vectors
-
-
-def as_yaml(document: Any) -> str:  # noqa: ANN401 - a profile or a list of vectors
-    """Return YAML as a person would write it: block style, no line broken."""
-    yaml = YAML(pure=True)
-    yaml.width = 10_000
-    yaml.indent(mapping=2, sequence=4, offset=2)
-    out = io.StringIO()
-    yaml.dump(document, out)
-    return out.getvalue()
-
-
-def _groups(messages: Sequence[RawMessage]) -> dict[str, list[RawMessage]]:
-    """Sort messages by the shape of their topic: a level that differs, or an id, is a capture."""
-    by_depth: dict[int, list[list[str]]] = {}
-    for message in messages:
-        levels = message.topic.split("/")
-        by_depth.setdefault(len(levels), []).append(levels)
-    groups: dict[str, list[RawMessage]] = {}
-    for message in messages:
-        levels = message.topic.split("/")
-        device = _device_level(levels, by_depth[len(levels)])
-        shape = [_literal(level) for level in levels]
-        shape[device] = "{d}"
-        groups.setdefault("/".join(shape), []).append(message)
-    return groups
-
-
-def _literal(level: str) -> str:
-    return "{_}" if not level or any(c in level for c in "{}+#\0") else level
-
-
-def _device_level(levels: list[str], alike: list[list[str]]) -> int:
-    """Return which level names the device: one that differs among topics else alike, or an id."""
-    for other in alike:
-        differing = [i for i, (a, b) in enumerate(zip(levels, other, strict=True)) if a != b]
-        if len(differing) == 1 and differing[0] < len(levels) - 1:
-            return differing[0]
-    ids = [i for i, level in enumerate(levels) if _ID.search(level)]
-    if ids:
-        return ids[0]
-    return min(1, len(levels) - 1)
-
-
-def _rule(pattern: str, messages: Sequence[RawMessage]) -> Document:
-    topic_pattern(pattern)
-    documents = [document for m in messages if (document := _json(m.payload)) is not None]
-    texts = {m.payload.decode(errors="replace").strip().lower() for m in messages}
-    head: Document = {"topic": pattern}
-    device = "${t.d}"
-    if texts <= _ONLINE:
-        return {**head, "codec": "text", "device": device, "emit": [{"online": "=p"}]}
-    objects = [document for document in documents if type(document) is dict]
-    if objects and len(objects) == len(messages):
-        return {**head, **_object_rule(device, objects)}
-    if all(_is_text(m.payload) for m in messages):
-        name = pattern.rsplit("/", 1)[-1]
-        metric = name if "{" not in name else "value"
-        step = {"metric": metric, "value": "=p", "numbers": True}
-        return {**head, "codec": "text", "device": device, "emit": [step]}
-    return {**head, "codec": "none", "device": device}
-
-
-def _object_rule(device: str, objects: Sequence[Document]) -> Document:
-    keys = {key for document in objects for key in document}
-    time = next((key for key in _TIMES if key in keys), None)
-    rule: Document = {"device": device}
-    if time is not None:
-        rule["ts"] = [{"from": f'=p."{time}"', "as": "auto"}]
-    step: Document = {"flatten": "=p", "numbers": True}
-    if time is not None:
-        step["drop"] = [time]
-    rule["emit"] = [step]
-    names = {name.lower() for document in objects for name in _names(document)}
-    units = [[f"*{word}*", unit] for word, unit in _UNITS if any(word in name for name in names)]
-    if units:
-        rule["units"] = [[_caseless(pattern), unit] for pattern, unit in units]
-    return rule
-
-
-def _caseless(glob: str) -> str:
-    """Return a glob that takes its first letter in either case."""
-    letter = glob[1]
-    return f"*[{letter.upper()}{letter}]{glob[2:]}"
-
-
-def _names(document: Document) -> list[str]:
-    found = list(document)
-    for value in document.values():
-        if type(value) is dict:
-            found += _names(value)
-    return found
-
-
-def _json(payload: bytes) -> Any:  # noqa: ANN401 - JSON
-    try:
-        return orjson.loads(payload)
-    except orjson.JSONDecodeError:
-        return None
-
-
-def _is_text(payload: bytes) -> bool:
-    try:
-        text = payload.decode().strip()
-    except UnicodeDecodeError:
-        return False
-    return is_missing(text) or number(text) is not None or (len(text) < 100 and text.isprintable())
-
-
-def _vector(message: RawMessage, n: int) -> Document:
-    received = datetime.fromtimestamp(message.received_ns // 10**9, UTC)
-    found: Document = {"id": f"seen-{n}", "topic": message.topic}
-    try:
-        found["payload"] = message.payload.decode()
-    except UnicodeDecodeError:
-        found |= {"payload": message.payload.hex(), "encoding": "hex"}
-    if message.retained:
-        found["retained"] = True
-    stamp = received.strftime("%Y-%m-%dT%H:%M:%SZ")
-    return {**found, "received": stamp, "source": f"seen on the site's broker, {stamp[:10]}"}
-
-
-def _expected(reading: Reading) -> Document:
-    found: Document = {"device": reading.device, "metric": reading.metric, "value": reading.value}
-    if reading.unit is not None:
-        found["unit"] = reading.unit
-    if reading.own_time:
-        found["time"] = datetime.fromtimestamp(reading.time_ns / 1e9, UTC).isoformat()
-    return found

@@ -35,6 +35,7 @@ from gateway.profiles.schema import (
 from gateway.profiles.schema import Time as TimeOption
 from gateway.profiles.times import Clock, TimeSource, clock, reader
 from gateway.profiles.treatments import (
+    NUMBERS,
     PLAIN_TYPES,
     CompiledTreatment,
     Treatments,
@@ -213,8 +214,9 @@ def _metric(step: MetricStep, treatments: Treatments) -> Run:
         else:
             known = plain(value) if convert is None else convert(value, message.envelope)
         if known is not None:
+            said = unit if type(known) in NUMBERS else None
             message.readings.append(
-                Reading(message.device, name, known, unit, message.time_ns, message.own_time)
+                Reading(message.device, name, known, said, message.time_ns, message.own_time)
             )
             message.check_count()
 

@@ -13,7 +13,14 @@ from gateway.model import Reading
 from gateway.profiles.expressions import Evaluate, expression, text_or_expression
 from gateway.profiles.message import MAX_VALUES, Message, Run
 from gateway.profiles.schema import FlattenStep
-from gateway.profiles.treatments import Convert, Treatments, globs, plain, text_numbers
+from gateway.profiles.treatments import (
+    NUMBERS,
+    Convert,
+    Treatments,
+    globs,
+    plain,
+    text_numbers,
+)
 from gateway.profiles.words import LARGEST, checked_name
 
 MAX_DEPTH = 16
@@ -142,7 +149,10 @@ def _walk(cells: Cells, cell: Cell, node: Any, message: Message, depth: int) -> 
             value = plain(found)
         if value is None:
             continue
-        unit = child.unit if child.unit_of is None else child.unit_of(message.envelope)
+        if type(value) not in NUMBERS:
+            unit = None
+        else:
+            unit = child.unit if child.unit_of is None else child.unit_of(message.envelope)
         readings.append(Reading(device, metric, value, unit, time_ns, own_time))
     message.check_count()
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from gateway.errors import ProfileError
 from gateway.profiles import files
-from gateway.profiles.catalog import Catalog
+from gateway.profiles.catalog import Catalog, Claim, ProfileInfo
 from gateway.profiles.patterns import topic_pattern
 from gateway.profiles.schema import ProfileFile
 from gateway.profiles.vectors import VECTORS_FILE, Vector, read_vectors, run_vectors
@@ -37,7 +37,7 @@ def lint(file: Path, dirs: list[Path], timezone: str) -> Lint:
     if not isinstance(found, ProfileFile):
         return Lint(tuple(str(error) for error in found), ())
     name = file.parent.name
-    catalog = Catalog.load([*dirs, file.parent.parent], timezone)
+    catalog = Catalog.load([*dirs, file.parent], timezone)
     try:
         vectors = read_vectors(file.with_name(VECTORS_FILE))
     except ProfileError as exc:
@@ -78,15 +78,55 @@ def _of_vectors(profile: ProfileFile, vectors: list[Vector]) -> Iterator[str]:
 def _of_others(
     name: str, profile: ProfileFile, catalog: Catalog, vectors: list[Vector]
 ) -> Iterator[str]:
-    """Tell where another profile is asked before, or is as much entitled to a topic."""
-    priorities = {each.name: each.priority for each in catalog.profiles}
+    """Tell where another profile takes a topic of this one, and where this one takes another's."""
+    infos = {each.name: each for each in catalog.profiles}
     for vector in vectors:
-        claims = [claim.profile for claim in catalog.claims(vector.topic)]
-        if name not in claims:
+        claims = catalog.claims(vector.topic)
+        own = next((claim for claim in claims if claim.profile == name), None)
+        if own is None:
             continue
-        if claims[0] != name:
-            yield f"{vector.topic}: profile {claims[0]} is asked before and takes it"
+        if claims[0].profile != name:
+            yield _overlap(vector.topic, infos, claims[0], own)
             continue
-        for other in dict.fromkeys(claims[1:]):
-            if other != name and priorities[other] == profile.priority:
-                yield f"{vector.topic}: profile {other} of the same priority claims it too"
+        for other in claims:
+            is_rival = other.profile != name and infos[other.profile].priority == profile.priority
+            if is_rival:
+                yield _overlap(vector.topic, infos, own, other)
+    for info in catalog.profiles:
+        if info.name != name:
+            yield from _taken_from(name, info, catalog, infos)
+
+
+def _taken_from(
+    name: str, other: ProfileInfo, catalog: Catalog, infos: dict[str, ProfileInfo]
+) -> Iterator[str]:
+    """Tell which topics of another profile's vectors this one takes; one for each two patterns."""
+    told: set[tuple[str, str]] = set()
+    for topic in _topics(other.file.with_name(VECTORS_FILE)):
+        claims = catalog.claims(topic)
+        theirs = next((claim for claim in claims if claim.profile == other.name), None)
+        if theirs is None or claims[0].profile != name:
+            continue
+        patterns = claims[0].pattern, theirs.pattern
+        if patterns not in told:
+            told.add(patterns)
+            yield _overlap(topic, infos, claims[0], theirs)
+
+
+def _topics(file: Path) -> list[str]:
+    """Return the topics of a profile's vectors; what is wrong with them is not told here."""
+    try:
+        vectors = read_vectors(file)
+    except ProfileError:
+        return []
+    return list(dict.fromkeys(v.topic for v in vectors if v.rejects != "unclaimed"))
+
+
+def _overlap(topic: str, infos: dict[str, ProfileInfo], winner: Claim, loser: Claim) -> str:
+    priorities = infos[winner.profile].priority, infos[loser.profile].priority
+    order = "by name" if priorities[0] == priorities[1] else "the lower priority"
+    won, lost = (
+        f"{claim.profile} (priority {priority}, {claim.pattern})"
+        for claim, priority in zip((winner, loser), priorities, strict=True)
+    )
+    return f"{topic}: profile {won} takes it, {order} first, and not {lost}"

@@ -8,12 +8,15 @@ from typing import Any
 import orjson
 
 from gateway.errors import ProfileError
+from gateway.model import RawMessage
 from gateway.profiles.catalog import Catalog
 from gateway.profiles.vectors import VECTORS_FILE, read_vectors
 
 _MOST_KEYS = 500
 _LEAST = 0.25
 _TOPIC_WEIGHT = 0.5
+_ELSEWHERE = 0.5
+_DOUBT = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +54,16 @@ class Recognition:
         near = [each for each in found if each.score >= _LEAST]
         return sorted(near, key=lambda each: (-each.score, each.profile))[:limit]
 
+    def nearest_to_any(self, messages: Sequence[RawMessage], limit: int = 3) -> list[Nearness]:
+        """Return the profiles that come nearest to any of some messages, the best first."""
+        best: dict[str, Nearness] = {}
+        for message in {m.topic: m for m in messages}.values():
+            for each in self.nearest(message.topic, message.payload, limit):
+                known = best.get(each.profile)
+                if known is None or each.score > known.score:
+                    best[each.profile] = each
+        return sorted(best.values(), key=lambda each: (-each.score, each.profile))[:limit]
+
     def _nearness(self, name: str, topic: str, keys: frozenset[str]) -> Nearness:
         why: list[str] = []
         scores = [(_likeness(pattern, topic), pattern) for pattern in self._rules[name]]
@@ -67,21 +80,31 @@ class Recognition:
 
 
 def _likeness(pattern: str, topic: str) -> float:
-    """Return how much of a pattern's fixed levels stand in a topic, in their order."""
-    fixed = [level for level in pattern.split("/") if "{" not in level]
-    levels = topic.split("/")
+    """Return how much of a pattern's fixed levels stands in a topic.
+
+    One that stands elsewhere counts half. A single word proves little: two of two are more alike
+    than one of one.
+    """
+    wanted, levels = pattern.split("/"), [level.lower() for level in topic.split("/")]
+    fixed = {i: words for i, level in enumerate(wanted) if (words := _words(level))}
     if not fixed:
         return 0.0
-    at = found = 0
-    for level in fixed:
-        for i in range(at, len(levels)):
-            if levels[i] == level or levels[i].lower() == level.lower():
-                at, found = i + 1, found + 1
-                break
-    wanted = pattern.split("/")
-    open_ended = any(level.endswith(("+}", "*}")) for level in wanted)
-    off = 0 if open_ended else abs(len(wanted) - len(levels))
-    return found / len(fixed) / (1 + off / max(len(wanted), 1))
+    spans = [i for i, level in enumerate(wanted) if level.endswith(("+}", "*}"))]
+    found = 0.0
+    for i, words in fixed.items():
+        at = i if not spans or i < spans[0] else len(levels) - len(wanted) + i
+        if 0 <= at < len(levels) and levels[at] in words:
+            found += 1
+        elif words & set(levels):
+            found += _ELSEWHERE
+    off = 0 if spans else abs(len(wanted) - len(levels)) / len(wanted)
+    return found / (len(fixed) + _DOUBT) / (1 + off)
+
+
+def _words(level: str) -> frozenset[str]:
+    """Return what may stand at a fixed level: a word, or one of several."""
+    words = level[level.index(":") + 1 : -1] if level[0:1] == "{" and ":" in level else level
+    return frozenset() if "{" in words else frozenset(words.lower().split("|"))
 
 
 def _known_keys(file: Path) -> frozenset[str]:

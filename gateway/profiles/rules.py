@@ -3,9 +3,10 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import tzinfo
+from typing import Any
 
 from gateway.errors import UnclaimedError
-from gateway.model import Decoded, RawMessage, Reading
+from gateway.model import Decoded, Flaw, RawMessage, Reading
 from gateway.profiles.codecs import Codec
 from gateway.profiles.codecs.plain import utf8
 from gateway.profiles.codecs.structured import JsonOptions
@@ -56,6 +57,8 @@ class CompiledRule:
     _keeps_retained: bool
     _parent: str | Evaluate | None
     _expires_s: float | Evaluate | None
+    _parts: str
+    _plain: bool  # says nothing but readings and waveforms, as most do
 
     def match(self, topic: str) -> tuple[str, dict[str, str]] | None:
         """Return which pattern takes a topic, as written, and its captures."""
@@ -104,8 +107,7 @@ class CompiledRule:
         readings = found.readings
         if message.retained and not self._keeps_retained:
             readings = [r for r in readings if r.own_time or r.metric.startswith("$")]
-        plain = self._parent is None and self._expires_s is None
-        if plain and found.parents is None and not (found.requests or found.pictures):
+        if self._plain and found.parents is None and not (found.requests or found.pictures):
             return Decoded(self.profile, device, readings, found.waveforms)
         return self._placed(found, device, readings)
 
@@ -116,7 +118,7 @@ class CompiledRule:
             memory.apply(found.readings)
 
     def _placed(self, found: Message, device: str, readings: list[Reading]) -> Decoded:
-        """Return what was decoded with what is said of the device's parent and silence."""
+        """Return what was decoded with what is said of parent and silence, and what was not."""
         found.device = device
         if self._parent is not None:
             parent = self._parent if isinstance(self._parent, str) else self._parent(found.envelope)
@@ -134,8 +136,18 @@ class CompiledRule:
             found.parents,
             expires_s,
             found.requests,
+            _flaw(found.envelope["p"], self._parts) if self._parts else None,
             found.pictures,
         )
+
+
+def _flaw(payload: Mapping[str, Any], parts: str) -> Flaw | None:
+    """Return what a codec has left out."""
+    bad = payload["bad"]
+    if not bad:
+        return None
+    why = payload.get("why", "malformed")
+    return Flaw(bad, f"{bad} of {bad + len(payload[parts])} {parts}: {why}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,4 +258,6 @@ def _rule(
         _keeps_retained=(rule.retained or profile.retained) == "state",
         _parent=None if rule.parent is None else text_or_expression(rule.parent),
         _expires_s=expression(rule.expires) if isinstance(rule.expires, str) else rule.expires,
+        _parts=rule.codec.parts,
+        _plain=rule.parent is None and rule.expires is None and not rule.codec.parts,
     )

@@ -170,13 +170,13 @@ class RequestStep(Step):
     request: Expression
 
 
-_VERBS = ("metric", "flatten", "each", "online", "learn", "decode", "request")
+VERBS = ("metric", "flatten", "each", "online", "learn", "decode", "request")
 
 
 def _verb(value: object) -> str | None:
     if isinstance(value, dict):
-        return next((verb for verb in _VERBS if verb in value), None)
-    return next((verb for verb in _VERBS if hasattr(value, verb)), None)
+        return next((verb for verb in VERBS if verb in value), None)
+    return next((verb for verb in VERBS if hasattr(value, verb)), None)
 
 
 AnyStep = Annotated[
@@ -190,7 +190,7 @@ AnyStep = Annotated[
     Discriminator(
         _verb,
         custom_error_type="no_verb",
-        custom_error_message="say one of the verbs: " + ", ".join(_VERBS),
+        custom_error_message="say one of the verbs: " + ", ".join(VERBS),
     ),
 ]
 

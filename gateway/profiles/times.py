@@ -1,7 +1,8 @@
 """When something was measured: ordered time sources, each with a plausible range.
 
-A source that gives nothing, nothing readable, or a time before 2000 or more than a day after
-arrival is passed over for the next; after the last the time of arrival stands.
+A source that gives nothing, nothing readable, or a time before 2000 or more than ten minutes after
+arrival is passed over for the next; after the last the time of arrival stands, and the reading
+says that its time is not the device's own.
 """
 
 import re
@@ -14,7 +15,10 @@ from gateway.errors import ConfigError
 from gateway.profiles.expressions import Envelope, Evaluate
 
 EARLIEST_NS = 946_684_800 * 10**9  # 2000-01-01T00:00:00Z
-LATEST_AFTER_ARRIVAL_NS = 86_400 * 10**9
+LATEST_AFTER_ARRIVAL_NS = 600 * 10**9
+"""How far a device's clock may be ahead. One that drifts for months is minutes off; one that is an
+hour off or more takes its time zone for UTC, or was never set. Windows end at readings, so until
+such a time is caught up with, its device would have no more of them."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LONG_FRACTION = re.compile(r"[.,](\d{6})(\d+)")
 

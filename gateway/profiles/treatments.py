@@ -105,6 +105,9 @@ def plain(value: object) -> Value | None:
 PLAIN_TYPES = frozenset({bool, int, float, str, bytes, type(None)})
 """What is no object or array."""
 
+NUMBERS = frozenset({int, float})
+"""What has a unit; true, false and texts have none."""
+
 
 def json_text(value: object, *, compact: bool) -> str | None:
     """Return an object or array as JSON text, None above 16,384 characters and for empty ones.

@@ -10,10 +10,18 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from math import isclose
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 import orjson
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import (
+    AliasChoices,
+    BaseModel,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    ValidationError,
+    model_validator,
+)
 from ruamel.yaml.error import YAMLError
 
 from gateway.errors import DecodeError, ProfileError, UnclaimedError
@@ -23,21 +31,23 @@ from gateway.profiles.files import load_yaml
 from gateway.profiles.times import reader, site_zone
 
 VECTORS_FILE = "vectors.yaml"
+_TABLE_KEYS = frozenset({"device", "metric", "value", "unit", "ts", "fs"})
 _TIME_TOLERANCE_NS = 1_000
 _DEFAULT_RECEIVED = "2030-01-01T00:00:00Z"  # later than all that was ever caught
+DEFAULT_RECEIVED_NS = 1_893_456_000 * 10**9
 
 
 class Expected(BaseModel):
-    """A reading, or with ``fs`` a waveform, that must come out.
+    """A reading, or with ``fs`` a waveform, that must come out; all that it says is compared.
 
     Attributes:
         value: Number, bool, text, or an object or array (a reading's JSON text is read); null:
-            there must be no reading of this metric.
+            there must be no reading of this metric, so nothing else can be said of it.
         time: ISO 8601, ``local:...`` for the site's wall clock, or null for the time of arrival.
         fs: Samples per second of a waveform.
     """
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     device: str
     metric: str
@@ -47,6 +57,14 @@ class Expected(BaseModel):
         default=None, validation_alias=AliasChoices("time", "ts")
     )
     fs: float | None = None
+
+    @model_validator(mode="after")
+    def _compares_what_it_says(self) -> Self:
+        if self.value is None and (self.unit, self.time, self.fs) != (None, None, None):
+            raise ValueError(
+                "value null says that no such reading comes: it has no unit, time or fs"
+            )
+        return self
 
 
 class Place(BaseModel):
@@ -92,6 +110,12 @@ class Vector(BaseModel):
     source: Annotated[str, Field(min_length=1)]
     firmware: str = ""
     sequence: Place | None = None
+
+    @model_validator(mode="after")
+    def _expects_or_rejects(self) -> Self:
+        if self.rejects and self.expect:
+            raise ValueError("a message that is refused gives no reading: expect or rejects")
+        return self
 
     def message(self) -> RawMessage:
         """Return the message.
@@ -146,7 +170,11 @@ def read_vectors(file: Path) -> list[Vector]:
     except ValidationError as exc:
         first = exc.errors()[0]
         where = ".".join(str(key) for key in first["loc"])
-        raise ProfileError(str(file), where, first["msg"]) from exc
+        reason = first["msg"].removeprefix("Value error, ")
+        if first["type"] == "extra_forbidden":
+            model = Expected if "expect" in first["loc"] else Vector
+            reason = f"unknown key, it would not be compared; there are: {_keys(model)}"
+        raise ProfileError(str(file), where, reason) from exc
     except (OSError, YAMLError, ValueError, KeyError) as exc:
         raise ProfileError(str(file), "", f"cannot be read: {exc}") from exc
     return [v.model_copy(update={"firmware": v.firmware or file.parent.name}) for v in vectors]
@@ -177,7 +205,21 @@ def _order(vector: Vector) -> int:
     return vector.sequence.step if vector.sequence else 0
 
 
+def _keys(model: type[BaseModel]) -> str:
+    return ", ".join(model.model_fields)
+
+
+def uncompared(table: Path) -> list[str]:
+    """Return what a table (``*.jsonl``) tells of readings that no vector can: it is left out.
+
+    A table serves other decoders too, and these may know more of a reading (``quality``).
+    """
+    rows = [orjson.loads(line) for line in table.read_text().splitlines() if line.strip()]
+    return sorted({key for row in rows for each in row["expected"] for key in each} - _TABLE_KEYS)
+
+
 def _from_table(row: dict[str, Any]) -> Vector:
+    is_refused = row["kind"] == "reject"
     return Vector(
         id=row["id"],
         firmware=row["firmware"],
@@ -186,11 +228,17 @@ def _from_table(row: dict[str, Any]) -> Vector:
         encoding=row["payload_encoding"],
         mode=row["expected_mode"],
         retained=row["retained"],
-        expect=row["expected"],
-        rejects="any" if row["kind"] == "reject" else "",
+        expect=() if is_refused else tuple(_expected(each) for each in row["expected"]),
+        rejects="any" if is_refused else "",
         source=row["source"],
         sequence=row.get("sequence"),
     )
+
+
+def _expected(said: dict[str, Any]) -> Expected:
+    """Return a table's reading; it gives a time even to one that must not come."""
+    known = _TABLE_KEYS if said["value"] is not None else {"device", "metric", "value"}
+    return Expected.model_validate({key: said[key] for key in said if key in known})
 
 
 def _differences(catalog: Catalog, vector: Vector, timezone: str) -> list[str]:
@@ -268,6 +316,8 @@ def _unlike(
             lines.append(f"{where}: {_shown(found)}, should be {wanted.value!r} at {wanted.fs} Hz")
     elif not _same_value(wanted.value, found.value):
         lines.append(f"{where}: {found.value!r}, should be {wanted.value!r}")
+    elif wanted.fs is not None:
+        lines.append(f"{where}: a reading, should be a waveform at {wanted.fs} Hz")
     if found.unit != wanted.unit:
         lines.append(f"{where}: unit {found.unit!r}, should be {wanted.unit!r}")
     wanted_ns = _time_ns(wanted.time, received_ns, timezone)

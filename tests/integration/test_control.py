@@ -13,12 +13,18 @@ from gateway.app import gateway
 from gateway.client import NotRunningError, RefusedError, ask
 from gateway.config import load_settings
 from gateway.errors import ConfigError
-from gateway.status import Running
+from gateway.model import RawMessage
+from gateway.status import Running, devices
 
+NOW = b'{"temp": 1.5, "ts": %d}' % time.time()
 MESSAGES = {
-    "sensors/a": [b'{"temp": 1.5, "ts": 1700000000}', b'{"temp": 1.5, "ts": 1700000000}', b"{"],
+    "sensors/a": [NOW, NOW, b"{", b'{"temp": 1.5, "ts": 1700000000}'],
+    "influx/b": [b"cpu,host=h load=1.5\ncpu,host=h load=\ncpu,host=h idle=99,busy=true"],
+    "stat/plug/POWER": [b"ON"],
+    "tele/plug/LWT": [b"Offline"],
     "nobody/claims": [b"x", b"[red]y"],
 }
+SENT = sum(map(len, MESSAGES.values()))
 
 
 @pytest.fixture
@@ -52,7 +58,7 @@ async def publish_all(running: Running) -> None:
     client.disconnect()
     await asyncio.to_thread(client.loop_stop)
     end = time.monotonic() + 10
-    while running.ledger.received < 5 or running.ledger.in_hand():
+    while running.ledger.received < SENT or running.ledger.in_hand():
         assert time.monotonic() < end
         await asyncio.sleep(0.02)
 
@@ -77,14 +83,16 @@ async def test_ledgers_sums_add_up_when_prometheus_reads_them(running: Running) 
         for (name, *labels), value in found.items()
         if name == "weir_messages_total"
     }
-    assert ends == {"stored": 1, "duplicate": 1, "dead_letter": 3, "shed": 0}
-    assert found["weir_messages_received_total",] == 5
-    assert found["weir_messages_in_hand",] == 5 - sum(ends.values())
+    assert ends == {"stored": 4, "duplicate": 1, "dead_letter": 3, "shed": 0, "too_old": 1}
+    assert found["weir_messages_received_total",] == SENT
+    assert found["weir_messages_in_hand",] == SENT - sum(ends.values())
+    assert found["weir_readings_too_old_total",] == 1
+    assert found["weir_bad_parts_total", "influx-line"] == 1
     dead = {
         labels[0]: v for (name, *labels), v in found.items() if name == "weir_dead_letters_total"
     }
     assert dead == {"bad_json": 1, "unclaimed": 2}
-    assert found["weir_readings_total",] == 1
+    assert found["weir_readings_total",] == 1 + 3 + 1 + 1
     assert found["weir_leaf_ready",] == 1
     assert found["weir_stage_seconds_count", "store"] >= 1
 
@@ -110,13 +118,61 @@ async def test_status_says_what_came_of_each_message_when_asked(running: Running
     messages = status["messages"]
     assert messages["received"] == messages["stored"] + messages["duplicates"] + messages[
         "shed"
-    ] + messages["in_hand"] + sum(messages["dead_letters"].values())
-    [device] = await asyncio.to_thread(ask, path, "/devices")
-    assert (device["device"], device["profile"], device["messages"]) == ("a", "json", 2)
+    ] + messages["too_old"] + messages["in_hand"] + sum(messages["dead_letters"].values())
+    assert messages["bad_parts"] == {"influx-line": 1}
+    assert status["readings"]["oldest"]["device"] == "a"
+    assert status["readings"]["kept_s"] == 86_400
     [topic] = await asyncio.to_thread(ask, path, "/unclaimed")
     assert (topic["topic"], topic["messages"], topic["sample"]) == ("nobody/claims", 2, "[red]y")
-    letters = await asyncio.to_thread(ask, path, "/deadletters?limit=2")
-    assert [letter["reason"] for letter in letters] == ["unclaimed", "unclaimed"]
+    letters = await asyncio.to_thread(ask, path, "/deadletters")
+    why = {letter["reason"]: letter["detail"] for letter in letters}
+    assert why.keys() == {"unclaimed", "bad_json", "partly"}
+    assert "no profile" in why["unclaimed"]
+    assert why["partly"].startswith("1 of 3 lines: ")
+
+
+async def test_devices_are_told_with_their_states_and_their_own_word_when_asked(
+    running: Running,
+) -> None:
+    await publish_all(running)
+    path = running.settings.socket_path
+    found = {each["device"]: each for each in await asyncio.to_thread(ask, path, "/devices")}
+    assert (found["a"]["profile"], found["a"]["messages"]) == ("json", 3)
+    assert (found["a"]["online"], found["a"]["online_by"], found["a"]["said"]) == (
+        True,
+        "age",
+        None,
+    )
+    plug = found["plug"]
+    assert (plug["online"], plug["online_by"]) == (False, "own word")
+    assert plug["said"]["online"] is False
+    assert {r["metric"]: r["value"] for r in plug["readings"]} == {"$online": False, "POWER": True}
+    of_another = {r["metric"]: r["value"] for r in found["h"]["readings"]}
+    assert of_another == {"cpu.load": 1.5, "cpu.idle": 99.0, "cpu.busy": True}
+
+
+async def test_device_is_there_when_it_was_heard_after_an_offline_that_the_broker_had_kept(
+    running: Running,
+) -> None:
+    def plug() -> tuple[bool, str]:
+        [found] = [each for each in devices(running) if each["device"] == "kept"]
+        return found["online"], found["online_by"]
+
+    async def put(topic: str, payload: bytes, *, retained: bool) -> None:
+        running.inbox.put(RawMessage(topic, payload, time.time_ns(), retained=retained))
+        end = time.monotonic() + 10
+        while running.ledger.in_hand():
+            assert time.monotonic() < end
+            await asyncio.sleep(0.02)
+
+    await put("tele/kept/LWT", b"Offline", retained=True)
+    await put("stat/kept/RESULT", b'{"POWER":"ON"}', retained=True)
+    assert plug() == (False, "own word"), "what was kept is no sign of life"
+    await put("stat/kept/RESULT", b'{"POWER":"ON"}', retained=False)
+    assert plug() == (True, "age")
+    await put("tele/kept/LWT", b"Offline", retained=False)
+    await put("stat/kept/RESULT", b'{"POWER":"ON"}', retained=False)
+    assert plug() == (False, "own word")
 
 
 async def test_only_reading_is_allowed_when_sql_is_sent(running: Running) -> None:

@@ -1,10 +1,12 @@
 """Profiles dropped in, changed and broken while the gateway runs; a draft of what is unknown."""
 
 import asyncio
+import shlex
 import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
+import orjson
 import paho.mqtt.client as paho
 import pytest
 from paho.mqtt.enums import CallbackAPIVersion
@@ -56,8 +58,8 @@ async def until(holds: Callable[[], object], limit_s: float = 10.0) -> None:
         await asyncio.sleep(0.05)
 
 
-def drop_in(running: Running, text: str) -> Path:
-    folder = running.settings.profile_dirs[-1] / "meteo"
+def drop_in(running: Running, text: str, name: str = "meteo") -> Path:
+    folder = running.settings.profile_dirs[-1] / name
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / "profile.yaml"
     file.write_text(text)
@@ -93,28 +95,45 @@ async def test_profile_counts_when_dropped_in_and_stays_when_it_becomes_bad(
     await until(lambda: "new.rain" in metrics(running))
 
 
-async def test_draft_is_taken_up_when_it_was_written_from_what_nobody_claims(
+async def test_draft_is_taken_up_when_it_is_copied_as_it_says(
     running: Running, client: paho.Client, tmp_path: Path
 ) -> None:
+    greedy = PROFILE.replace('"meteo/{d}/report"', '"{d+}/status", codec: number')
+    drop_in(running, greedy, "greedy")
+    await until(lambda: running.profiles.catalog.profiles)
+    client.publish("meteo/roof-3/alive", b"false", retain=True)  # comes before anybody listens
+    await until(lambda: running.pipeline.unreadable.unclaimed)
     state = str(running.settings.gateway.state_dir)
     draft = asyncio.create_task(
         asyncio.to_thread(
             CliRunner().invoke,
             profile,
-            ["draft", "meteo", "--seconds", "2", "--state-dir", state],
+            ["draft", "meteo", "--seconds", "2", "--state-dir", state, "--out", str(tmp_path),
+             "--json"],
         )
-    )
+    )  # fmt: skip
     for _ in range(15):
         client.publish("meteo/roof-1/report", b'{"temperature": 21.5}', qos=1)
         client.publish("meteo/roof-2/report", b'{"temperature": 20.5}', qos=1)
+        client.publish("meteo/roof-2/status", b'{"battery": 90}', qos=1)
+        client.publish("meteo/roof-2/set", b'{"led": true}', qos=1)
         await asyncio.sleep(0.1)
     result = await draft
     assert result.exit_code == 0, result.output
-    await until(lambda: [p.name for p in running.profiles.catalog.profiles] == ["meteo"])
-    await until(lambda: running.source.filters == ["meteo/+/report"])
+    said = orjson.loads(result.output)
+    assert [(r["profile"], r["reason"]) for r in said["refused"]] == [("greedy", "bad_number")]
+    assert said["commands"] == ["meteo/roof-2/set"]
+    assert "meteo/{d}/alive" in (tmp_path / "meteo" / "profile.yaml").read_text()
+    assert [p.name for p in running.profiles.catalog.profiles] == ["greedy"]
+    linted = CliRunner().invoke(
+        profile, ["lint", str(tmp_path / "meteo"), "--state-dir", str(tmp_path / "o")]
+    )
+    assert linted.exit_code == 0, linted.output
+
+    await (await asyncio.create_subprocess_exec(*shlex.split(said["activate"]))).wait()
+    await until(lambda: len(running.profiles.catalog.profiles) == 2)
+    await until(lambda: "meteo/+/report" in running.source.filters or "#" in running.source.filters)
     await asyncio.sleep(0.3)
     client.publish("meteo/roof-7/report", b'{"temperature": 19}', qos=1)
-    await until(lambda: "roof-7" in {each["device"] for each in devices(running)})
-    folder = running.settings.profile_dirs[-1] / "meteo"
-    linted = CliRunner().invoke(profile, ["lint", str(folder), "--state-dir", str(tmp_path / "o")])
-    assert linted.exit_code == 0, linted.output
+    client.publish("meteo/roof-8/status", b'{"battery": 80}', qos=1)
+    await until(lambda: {"roof-7", "roof-8"} <= {each["device"] for each in devices(running)})

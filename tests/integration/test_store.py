@@ -98,6 +98,44 @@ def test_text_and_waveform_are_kept_when_a_message_carries_them(tmp_path: Path) 
     store.close()
 
 
+def test_readings_show_states_as_they_were_when_asked_in_sql(tmp_path: Path) -> None:
+    store = open_store(tmp_path)
+    append(store, [message("door", NOW, state="open", lock=True, level=3.0)])
+    append(store, [message("door", NOW + SECOND, state="shut", lock=False, level=1.0)])
+    for _ in range(2):
+        found = store.cursor().execute(
+            "SELECT device, metric, unit, value, text FROM readings ORDER BY metric, time"
+        )
+        assert found.fetchall() == [
+            ("door", "level", "W", 3.0, None), ("door", "level", "W", 1.0, None),
+            ("door", "lock", "W", 1.0, "true"), ("door", "lock", "W", 0.0, "false"),
+            ("door", "state", "W", None, "open"), ("door", "state", "W", None, "shut"),
+        ]  # fmt: skip
+        assert [s.metric for s in store.register.series if s.switch] == ["lock"]
+        [(_, text)] = store.register.texts.values()
+        assert text == "shut"
+        store.close()
+        store = open_store(tmp_path)
+    store.close()
+
+
+def test_store_of_an_earlier_version_has_the_view_when_it_is_opened(tmp_path: Path) -> None:
+    store = open_store(tmp_path)
+    append(store, [message("door", NOW, state="open", level=3.0)])
+    store.cursor().execute(
+        "DROP VIEW readings; ALTER TABLE series DROP COLUMN kind;"
+        "CREATE VIEW readings AS SELECT time, value FROM reading"
+    )
+    store.close()
+    store = open_store(tmp_path)
+    append(store, [message("door", NOW + SECOND, lock=True)])
+    found = store.cursor().execute("SELECT metric, value, text FROM readings ORDER BY metric")
+    assert found.fetchall() == [
+        ("level", 3.0, None), ("lock", 1.0, "true"), ("state", None, "open"),
+    ]  # fmt: skip
+    store.close()
+
+
 def test_waveforms_are_kept_in_order_when_they_take_several_statements(tmp_path: Path) -> None:
     store = open_store(tmp_path)
     raw, decoded = message("vib", NOW)
@@ -257,6 +295,30 @@ async def test_no_window_is_lost_when_more_are_due_than_are_kept(
     await service.append([message(d, NOW + 500 * SECOND, x=1.0) for d in ("c", "d")], [])
     assert service.due("p") == 2
     assert sorted(seen) == [(d, i * SECOND) for d in ("c", "d") for i in range(2, 500)]
+    await service.close()
+
+
+async def test_readings_are_told_when_they_are_older_than_what_is_kept(tmp_path: Path) -> None:
+    service = await opened(tmp_path)
+    day = 86_400 * SECOND
+    fresh, old = message("a", NOW, x=1.0), message("b", NOW - 3 * day, x=1.0, s="t")
+    both = fresh[0], fresh[1]._replace(readings=fresh[1].readings + old[1].readings)
+    wave = Waveform("vib", "acc.x", "g", NOW - 2 * day, 1000.0, np.ones(4, np.float32))
+    waves = old[0], Decoded("json", "vib", [], [wave])
+    alive = RawMessage("t/a", b"", NOW), Decoded("json", "a", [], [])
+    items = [fresh, both, waves, alive]
+    assert service.too_old(items[:1], await service.append(items[:1], [])) is None
+    appended = await service.append(items, [])
+    found = service.too_old(items, appended)
+    assert found is not None
+    described = len({s.metric for s in service.register.series if s.device == "vib"}) - 1
+    assert (found.messages, found.readings) == (1, 2 + described)
+    assert (found.device, found.time_ns) == ("b", NOW - 3 * day)
+    again = await service.append([old], [])
+    assert again.duplicate == [False], "a text is never a repetition"
+    repeated = service.too_old([old], again)
+    assert repeated is not None
+    assert (repeated.messages, repeated.readings) == (1, 1)
     await service.close()
 
 

@@ -198,6 +198,22 @@ def test_line_names_are_unescaped_when_they_hold_separators() -> None:
     assert found["fields"] == {"te mp": 82.0}
     assert found["time"] == 1465839830100400200
     assert line(r"m,path=C:\dir\x v=1")["tags"] == {"path": r"C:\dir\x"}
+    # A backslash before no separator is one, also before another backslash.
+    assert line(r"m,host=two\\ words v=1")["tags"] == {"host": r"two\ words"}
+
+
+def test_line_ends_when_a_carriage_return_comes_before_the_newline() -> None:
+    assert line("m v=1\r\n")["fields"] == {"v": 1.0}
+
+
+def test_metrics_are_lines_when_telegraf_writes_them_as_json() -> None:
+    metric = b'{"name": "m", "tags": {"host": "h", "cpu": "0"}, "fields": {"v": 1}, "timestamp": 9}'
+    [found] = decode(InfluxOptions(), metric)["lines"]
+    assert (found["device"], found["series"], found["fields"]) == ("h", "m:0", {"v": 1})
+    assert (found["time"], found["timestamp"]) == (None, 9)
+    batch = decode(InfluxOptions(), b'{"metrics": [' + metric + b', {"a": 1}, 5]}')
+    assert (len(batch["lines"]), batch["bad"]) == (1, 2)
+    assert reason(InfluxOptions(), '{"a": 1}') == "bad_line"
 
 
 def test_series_stay_apart_when_tags_differ() -> None:

@@ -13,7 +13,15 @@ def test_topic_is_counted_with_its_last_payload_when_nobody_claims_it() -> None:
     unreadable.note_unclaimed(message(payload=b"first"))
     unreadable.note_unclaimed(message(payload=b"last"))
     seen = unreadable.unclaimed["x/y"]
-    assert (seen.messages, seen.sample, seen.last_ns) == (2, "last", 5)
+    assert (seen.messages, seen.payload, seen.last_ns) == (2, b"last", 5)
+
+
+def test_topic_is_forgotten_when_a_profile_has_come_to_claim_it() -> None:
+    unreadable = Unreadable()
+    for topic in ("x/y", "x/z"):
+        unreadable.note_unclaimed(message(topic))
+    unreadable.forget_claimed(lambda topic: topic == "x/y")
+    assert list(unreadable.unclaimed) == ["x/z"]
 
 
 def test_topics_are_bounded_when_somebody_makes_up_thousands() -> None:

@@ -246,9 +246,9 @@ units:
         "u": ("F", None),
     }
     assert readings(catalog, {"volt": -1, "relay": 2}) == {"relay": ("half", None)}
-    assert readings(catalog, {"volt": "off", "t": {"a": True}}) == {"t.a": (True, "°C")}
+    assert readings(catalog, {"volt": "off", "t": {"a": True}}) == {"t.a": (True, None)}
     assert readings(catalog, {"volt": True, "relay": "odd"}) == {
-        "volt": (True, "V"), "relay": ("odd", None),
+        "volt": (True, None), "relay": ("odd", None),
     }  # fmt: skip
 
 

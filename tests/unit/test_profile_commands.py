@@ -96,6 +96,60 @@ def test_lines_are_told_when_a_profile_is_wrong(tmp_path: Path, folder: Path) ->
 
 
 def test_draft_needs_a_running_gateway(tmp_path: Path) -> None:
-    code, _ = run(tmp_path, "draft", "x", "--seconds", "0.1", "--dir", str(tmp_path))
+    code, _ = run(tmp_path, "draft", "x", "--seconds", "0.1", "--out", str(tmp_path))
     assert code == 1
     assert not (tmp_path / "x").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "where", "reason"),
+    [
+        ("zz", "mine", "is there already"),
+        ("tasmota", "mine", "would be replaced"),
+        ("new", "state/profiles", "active at once"),
+        ("../new", "mine", "letters, digits"),
+    ],
+)
+def test_draft_is_not_written_when_it_would_replace_or_count_at_once(
+    tmp_path: Path, folder: Path, name: str, where: str, reason: str
+) -> None:
+    before = (folder / "profile.yaml").read_text()
+    code, said = run(tmp_path, "draft", name, "--out", str(tmp_path / where))
+    assert code == 78
+    assert reason in said.replace("\n", " ")
+    assert (folder / "profile.yaml").read_text() == before
+
+
+def test_profile_is_found_by_its_name_when_a_command_speaks_of_it(tmp_path: Path) -> None:
+    code, said = run(tmp_path, "test", "example", "--json")
+    document = orjson.loads(said)
+    assert code == 0
+    assert 0 < document["total"] < 50
+    code, said = run(tmp_path, "lint", "example", "--json")
+    assert code == 0
+    assert orjson.loads(said)["errors"] == []
+    code, said = run(tmp_path, "explain", "weir-example/h/alive", "weg", "--profile", "example")
+    assert code == 0
+    assert "$online" in said
+
+
+def test_profile_is_found_by_its_folder_when_it_is_not_active(tmp_path: Path, folder: Path) -> None:
+    code, said = run(tmp_path, "explain", "zz/d", '{"a": 1}', "--profile", str(folder), "--json")
+    assert code == 0
+    assert [r["metric"] for r in orjson.loads(said)["readings"]] == ["a"]
+    assert run(tmp_path, "explain", "zz/d", '{"a": 1}')[0] == 1
+    code, said = run(tmp_path, "show", str(folder))
+    assert code == 0
+    assert "zz/{d}" in said
+
+
+def test_likely_name_is_told_when_there_is_no_such_profile(tmp_path: Path) -> None:
+    for command in ("show", "lint", "test"):
+        code, said = run(tmp_path, command, "tasmotta")
+        assert code == 78
+        assert "did you mean 'tasmota'?" in said
+
+
+def test_own_folder_is_told_when_profiles_are_listed(tmp_path: Path) -> None:
+    _, said = run(tmp_path, "list")
+    assert f"yours go into {tmp_path}/state/profiles" in said.replace("\n", "")

@@ -9,7 +9,6 @@ import pytest
 from gateway.asking import Asking
 from gateway.errors import DecodeError
 from gateway.model import Decoded, RawMessage, Request
-from gateway.presence import Presence, Sign
 from gateway.profiles import Catalog
 
 NOW_NS = 1_800_000_000 * 10**9
@@ -169,24 +168,6 @@ def test_negation_of_a_path_is_refused_when_it_cannot_mean_that(tmp_path: Path) 
     assert any("write '!(p.a)'" in error.reason for error in rejected)
 
 
-def test_device_is_away_when_it_or_its_parent_says_so() -> None:
-    presence = Presence()
-    presence.note(Decoded("p", "lamp", [], [], {"lamp": "hub"}, 60.0))
-    now_ns, minute_ns = 10**12, 60 * 10**9
-
-    def online(**signs: Sign) -> bool | None:
-        return presence.is_online("lamp", signs, now_ns)
-
-    fresh = Sign(None, 0, now_ns)
-    assert online(lamp=fresh) is True
-    assert online(lamp=Sign(None, 0, now_ns - 2 * minute_ns)) is False
-    assert online(lamp=fresh, hub=Sign(False, now_ns, now_ns)) is False
-    assert online(lamp=fresh, hub=Sign(False, now_ns - 1, now_ns)) is True  # heard since
-    assert online() is None
-    assert presence.is_online("other", {"other": Sign(None, 0, now_ns)}, now_ns) is None
-    assert presence.is_online("other", {"other": Sign(True, now_ns, now_ns)}, now_ns) is True
-
-
 def test_device_is_asked_once_when_requests_come_often() -> None:
     sent: list[str] = []
     clock = [100.0]
@@ -196,3 +177,18 @@ def test_device_is_asked_once_when_requests_come_often() -> None:
     clock[0] = 111.0
     asking.ask([Request("a", b"")])
     assert sent == ["a", "b", "a"]
+
+
+def test_message_says_what_was_left_out_when_a_part_of_it_is_malformed(tmp_path: Path) -> None:
+    folder = tmp_path / "p"
+    folder.mkdir()
+    (folder / "profile.yaml").write_text(
+        "title: T\nrules:\n  - {topic: x, device: d, codec: {name: influx},"
+        " emit: [{each: '=p.lines', emit: [{flatten: '=x.fields'}]}]}"
+    )
+    catalog = Catalog.load([tmp_path], "UTC")
+    found = catalog.decode(RawMessage("x", b"a v=1\na v=\na w=2", NOW_NS))
+    assert [reading.value for reading in found.readings] == [1.0, 2.0]
+    assert found.flaw is not None
+    assert found.flaw == (1, "1 of 3 lines: 'a v='")
+    assert catalog.decode(RawMessage("x", b"a v=1\na w=2", NOW_NS)).flaw is None

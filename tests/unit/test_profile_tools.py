@@ -1,4 +1,4 @@
-"""What helps people who write profiles: explain, nearest, draft, lint; and reloading."""
+"""What helps people who write profiles: explain, nearest, lint; and reloading."""
 
 from pathlib import Path
 
@@ -8,11 +8,10 @@ import pytest
 from benchmarks.fuzz_profiles import fuzz
 from gateway.model import RawMessage
 from gateway.profiles import Catalog, ProfileDirectory
-from gateway.profiles.draft import as_yaml, draft_profile, draft_vectors
 from gateway.profiles.explain import explain
 from gateway.profiles.lint import lint
 from gateway.profiles.nearest import Recognition
-from gateway.profiles.vectors import read_vectors, run_vectors
+from gateway.profiles.vectors import read_vectors
 
 NOW_NS = 1_800_000_000 * 10**9
 SHIPPED = Path(__file__).parents[2] / "firmware_profiles"
@@ -92,46 +91,6 @@ def test_profile_comes_near_when_topic_or_payload_is_like_its_own() -> None:
     assert recognition.nearest("qq/ww/ee", b"\xff\xfe") == []
 
 
-MESSAGES = [
-    RawMessage(topic, payload, NOW_NS + i)
-    for i, (topic, payload) in enumerate(
-        [
-            (
-                "meteo/roof-2/report",
-                b'{"ts": 1700000000, "air": {"temperature": 21.5}, "rain": "3"}',
-            ),
-            (
-                "meteo/roof-3/report",
-                b'{"ts": 1700000060, "air": {"temperature": 20.5}, "rain": "0"}',
-            ),
-            ("meteo/roof-2/alive", b"online"),
-            ("meteo/roof-2/wind", b"3.2"),
-            ("meteo/roof-2/blob", b"\xff\xfe\x00"),
-            ("odd/{d}/a+b", b"1"),
-        ]
-    )
-]
-
-
-def test_draft_decodes_what_was_seen_when_it_is_loaded(tmp_path: Path) -> None:
-    write(tmp_path, "meteo", as_yaml(draft_profile("Meteo", MESSAGES)))
-    catalog = Catalog.load([tmp_path], "UTC")
-    assert catalog.rejected == []
-    first = catalog.decode(MESSAGES[0])
-    assert first.device == "roof-2"
-    assert [(r.metric, r.value, r.unit) for r in first.readings] == [
-        ("air.temperature", 21.5, "°C"), ("rain", 3, None),
-    ]  # fmt: skip
-    assert first.readings[0].time_ns == 1_700_000_000 * 10**9
-    assert [r.metric for r in catalog.decode(MESSAGES[2]).readings] == ["$online"]
-    assert [(r.metric, r.value) for r in catalog.decode(MESSAGES[3]).readings] == [("wind", 3.2)]
-    file = tmp_path / "meteo" / "vectors.yaml"
-    file.write_text(as_yaml(orjson.loads(orjson.dumps(draft_vectors(catalog, MESSAGES)))))
-    results = run_vectors(catalog, read_vectors(file), "UTC")
-    assert len(results) == len(MESSAGES)
-    assert [r.difference for r in results] == [()] * len(MESSAGES)
-
-
 def test_lint_says_what_is_wrong_and_what_may_be(tmp_path: Path) -> None:
     write(tmp_path / "others", "another", GOOD)
     file = write(tmp_path / "mine", "good", GOOD.replace("flatten:", "flaten:"))
@@ -143,8 +102,31 @@ def test_lint_says_what_is_wrong_and_what_may_be(tmp_path: Path) -> None:
     vectors.write_text('- {id: a, topic: x/d, payload: "{}", source: s, expect: []}')
     found = lint(file, [tmp_path / "others"], "UTC")
     assert found.errors == ()
-    assert any("profile another is asked before" in w for w in found.warnings)
+    said = "profile another (priority 100, x/{d}) takes it, by name first, and not good"
+    assert any(said in w for w in found.warnings)
     assert any("none shows a reading" in w for w in found.warnings)
+
+
+@pytest.mark.parametrize(
+    ("priority", "said"),
+    [
+        (50, "x/d: profile mine (priority 50, {d+}) takes it, the lower priority first, and not"
+             " theirs (priority 100, x/{d})"),
+        (200, "x/d: profile theirs (priority 100, x/{d}) takes it, the lower priority first, and"
+              " not mine (priority 200, {d+})"),
+    ],
+)  # fmt: skip
+def test_lint_names_both_patterns_when_a_profile_takes_anothers_topic(
+    tmp_path: Path, priority: int, said: str
+) -> None:
+    vector = "- {id: a, topic: TOPIC, payload: '{}', source: composed, expect: []}\n"
+    theirs = write(tmp_path / "others", "theirs", GOOD)
+    theirs.with_name("vectors.yaml").write_text(vector.replace("TOPIC", "x/d"))
+    greedy = GOOD.replace("x/{d}", "{d+}").replace("title: Good", f"title: G\npriority: {priority}")
+    mine = write(tmp_path, "mine", greedy)
+    own_topic = "y/z" if priority == 50 else "x/d"
+    mine.with_name("vectors.yaml").write_text(vector.replace("TOPIC", own_topic))
+    assert said in lint(mine, [tmp_path / "others"], "UTC").warnings
 
 
 def test_order_is_told_when_two_profiles_claim_a_topic(

@@ -51,9 +51,22 @@ def test_noun_is_plural_when_there_are_several() -> None:
     assert text.counted(2, "leaf", "leaves") == "2 leaves"
 
 
-def test_value_is_short_when_it_has_many_digits() -> None:
-    assert text.value(21.123456, "°C") == "21.123 °C"
-    assert text.value(3.0, None) == "3"
+@pytest.mark.parametrize(
+    ("value", "unit", "shown"),
+    [
+        (21.123456, "°C", "21.123 °C"), (3.0, None, "3"), (0.0, "W", "0 W"), (-0.5, None, "-0.5"),
+        (332_960.0, "kWh", "332,960 kWh"), (1_234_567.0, None, "1,234,567"),
+        (332_960.7, None, "332,961"), (-99_999.96, None, "-100,000"),
+        (0.00012345678, None, "0.00012346"), (1e-9, "F", "1e-09 F"), (1e300, None, "1e+300"),
+        (1_790_000_000_000.0, "ms", "1,790,000,000,000 ms"),
+        (True, None, "true"), (False, "", "false"), ("open\n", None, "open"),
+        ("x" * 30, "W", "x" * 23 + "…"),
+    ],
+)  # fmt: skip
+def test_value_is_as_people_write_it_when_shown(
+    value: float | bool | str, unit: str | None, shown: str
+) -> None:
+    assert text.value(value, unit) == shown
 
 
 def test_long_text_is_one_line_and_cut_when_it_is_too_long() -> None:

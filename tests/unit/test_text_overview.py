@@ -11,9 +11,14 @@ WELL: dict[str, Any] = {
     "gateway": "gw-01", "version": "1.0", "ready": True, "uptime_s": 61.0,
     "broker": {"url": "mqtt://b:1883", "connected": True, "reason": ""},
     "messages": {
-        "received": 10, "stored": 8, "duplicates": 1, "dead_letters": {}, "shed": 0, "in_hand": 1,
+        "received": 10, "stored": 8, "duplicates": 1, "dead_letters": {}, "shed": 0, "too_old": 0,
+        "in_hand": 1, "bad_parts": {},
     },
-    "readings": {"stored": 24}, "devices": 2, "store": {"bytes": 1500},
+    "readings": {
+        "stored": 24, "too_old": 0, "oldest": {"device": "[d]", "age_s": 345_600.0},
+        "kept_s": 86_400.0,
+    },
+    "devices": 2, "store": {"bytes": 1500},
     "outcomes": {"sent": 3, "queued": 0, "queued_bytes": 0, "oldest_s": 0.0, "refused": 0},
     "hub": {"url": "tls://hub:7422", "up": True, "forwarded": 3, "reason": ""},
     "latency_ms": {"total": {"p50": 3.21, "p95": 12.3}},
@@ -62,6 +67,12 @@ def test_all_is_told_in_few_lines_when_all_is_well() -> None:
         ({"ready": False}, "not ready"),
         ({"broker__connected": False, "broker__reason": "b: [refused]"}, "away: b: [refused]"),
         ({"messages__dead_letters": {"bad_json": 2}}, "dead letters: bad_json 2"),
+        ({"messages__too_old": 2}, "0 shed + 2 too old"),
+        ({"messages__bad_parts": {"influx": 3}}, "left out of stored messages: influx 3"),
+        (
+            {"readings__too_old": 2},
+            "too old: 2 readings, the oldest of device [d] by 3 d; retention is 24 h",
+        ),
         ({"hub__up": False, "hub__reason": "no link"}, "away: no link; outcomes wait here"),
         ({"hub__url": ""}, "outcomes are kept until [hub] url is"),
         (

@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict
 
@@ -18,7 +18,15 @@ MAX_PAYLOAD_BYTES = 1_000_000
 
 
 class Options(BaseModel, ABC):
-    """A codec's options, as a profile says them."""
+    """A codec's options, as a profile says them.
+
+    Attributes:
+        parts: What a payload is made of, where the codec leaves out parts that are malformed. It
+            then gives ``{<parts>: array of the good ones, "bad": number of the others}``, and
+            may say ``"why"`` one of them is bad.
+    """
+
+    parts: ClassVar[str] = ""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

@@ -1,13 +1,15 @@
 r"""InfluxDB line protocol.
 
 https://docs.influxdata.com/influxdb/v2/reference/syntax/line-protocol/:
-``measurement,tag=value field=1.5,other="text" 1700000000000000000``
+``measurement,tag=value field=1.5,other="text" 1700000000000000000``; or as Telegraf's ``json``
+serializer writes the same: ``{"name": ..., "tags": {}, "fields": {}, "timestamp": 1700000000}``.
 """
 
 import re
 from math import isfinite
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
+import orjson
 from pydantic import Field
 
 from gateway.errors import DecodeError
@@ -18,10 +20,10 @@ MAX_LINES = 4096
 
 # A backslash escapes what would end the name, and else stands for itself; no name holds a newline.
 # The quantifiers are possessive, so that no text makes the matching take long.
-_NAME = r"(?:[^,= \n\\]|\\[^\n]|\\(?=\n))++"
-_MEASUREMENT = r"(?:[^, \n\\]|\\[^\n])++"
+_NAME = r"(?:[^,= \n\\]|\\[,= ]|\\)++"
+_MEASUREMENT = r"(?:[^, \n\\]|\\[, ]|\\)++"
 _TEXT = r'"(?:[^"\\]|\\.)*+"'
-_VALUE = rf"(?:{_TEXT}|[^,\" \n]++)"
+_VALUE = rf"(?:{_TEXT}|[^,\" \r\n]++)"
 _FIELD = rf"{_NAME}={_VALUE}"
 _LINE = re.compile(
     rf"(?P<measurement>{_MEASUREMENT})(?P<tags>(?:,{_NAME}={_NAME})*+)[ ]++"
@@ -40,15 +42,18 @@ _TRUE, _FALSE = {"t", "T", "true", "True", "TRUE"}, {"f", "F", "false", "False",
 class InfluxOptions(Options):
     """``influx``: ``p.lines``, array of ``{measurement, series, device, tags, fields, time}``.
 
-    ``time`` is the number as it came, of whatever precision; ``series`` the measurement and, behind
+    ``time`` is the number as it came, of whatever precision (in JSON: ``timestamp``, in its own
+    precision, and ``time`` is null); ``series`` the measurement and, behind
     a colon, the values of the tags that do not name the device, so that two series never become
-    one. ``p.bad`` counts the lines that were left out because they are malformed.
+    one. ``p.bad`` counts the lines that were left out because they are malformed, ``p.why`` says
+    of the last one what is wrong with it.
 
     Attributes:
         device_tags: Tags that name the device, the first that a line has counts.
         ignore_tags: Tags that do not tell series apart.
     """
 
+    parts: ClassVar[str] = "lines"
     name: Literal["influx"] = "influx"
     device_tags: tuple[str, ...] = Field(
         default=("host", "device", "device_id", "sensor_id"), max_length=32
@@ -64,16 +69,51 @@ class InfluxOptions(Options):
         device_tags, ignored = self.device_tags, frozenset(self.ignore_tags)
 
         def decode(message: RawMessage) -> dict[str, Any]:
-            lines, bad = _lines(_text(message.payload))
+            lines, bad, why = _json_metrics(message.payload) or _lines(_text(message.payload))
             for line in lines:
                 tags: dict[str, str] = line["tags"]
                 of_device = next((tag for tag in device_tags if tag in tags), None)
                 others = sorted(tags.keys() - ignored - {of_device})
                 line["device"] = None if of_device is None else tags[of_device]
                 line["series"] = ":".join([line["measurement"], *(tags[tag] for tag in others)])
-            return {"lines": lines, "bad": bad}
+            return {"lines": lines, "bad": bad, "why": why}
 
         return decode
+
+
+def _json_metrics(payload: bytes) -> tuple[list[dict[str, Any]], int, str] | None:
+    """Return Telegraf's JSON as lines, and how many are none; None where it is not that.
+
+    A brace may also begin a measurement's name.
+    """
+    if payload[:1] not in {b"{", b"["} or len(payload) > MAX_PAYLOAD_BYTES:
+        return None
+    try:
+        found = orjson.loads(payload)
+    except orjson.JSONDecodeError:
+        return None
+    if type(found) is dict:
+        batch = found.get("metrics")
+        found = batch if type(batch) is list else [found]
+    if type(found) is not list or len(found) > MAX_LINES:
+        return None
+    lines = [metric for metric in map(_json_metric, found) if metric is not None]
+    return (lines, len(found) - len(lines), "no metric of Telegraf's") if lines else None
+
+
+def _json_metric(metric: object) -> dict[str, Any] | None:
+    if type(metric) is not dict:
+        return None
+    name, values, tags = metric.get("name"), metric.get("fields"), metric.get("tags") or {}
+    if type(name) is not str or type(values) is not dict or type(tags) is not dict:
+        return None
+    return {
+        "measurement": name,
+        "tags": {key: tag for key, tag in tags.items() if type(tag) is str},
+        "fields": values,
+        "time": None,
+        "timestamp": metric.get("timestamp"),
+    }
 
 
 def _text(payload: bytes) -> str:
@@ -85,8 +125,8 @@ def _text(payload: bytes) -> str:
         raise DecodeError("bad_utf8", str(exc)) from exc
 
 
-def _lines(text: str) -> tuple[list[dict[str, Any]], int]:
-    """Return the good lines and the number of bad ones; a text may hold newlines."""
+def _lines(text: str) -> tuple[list[dict[str, Any]], int, str]:
+    """Return the good lines, the number of bad ones, and why; a text may hold newlines."""
     found: list[dict[str, Any]] = []
     bad = at = 0
     reason = ""
@@ -109,7 +149,7 @@ def _lines(text: str) -> tuple[list[dict[str, Any]], int]:
         raise DecodeError("bad_line", reason)
     if not found:
         raise DecodeError("empty_payload")
-    return found, bad
+    return found, bad, reason
 
 
 def _point(line: "re.Match[str]") -> dict[str, Any]:

@@ -19,7 +19,7 @@ ANY = 0
 """Of a head whose outputs do not tell how many classes there are."""
 
 
-class Sight(NamedTuple):
+class Wanted(NamedTuple):
     """What a head is told beside the outputs.
 
     Attributes:
@@ -60,7 +60,7 @@ class Head(Protocol):
         """Return how many classes outputs of these shapes may have; none: they do not fit."""
         ...
 
-    def decode(self, outputs: Outputs, sight: Sight) -> list[Detections]:
+    def decode(self, outputs: Outputs, wanted: Wanted) -> list[Detections]:
         """Return what is found in each picture of the batch."""
         ...
 
@@ -88,10 +88,10 @@ def scaled(boxes: NDArray[Any], size: Size) -> Floats:
     return np.asarray(boxes, np.float32) * np.array([*size, *size], np.float32)
 
 
-def best(table: NDArray[Any], sight: Sight) -> tuple[NDArray[np.intp], Floats, NDArray[np.intp]]:
+def best(table: NDArray[Any], wanted: Wanted) -> tuple[NDArray[np.intp], Floats, NDArray[np.intp]]:
     """Return the rows of [n, classes] with a score that will do, the score and its class."""
     scores = table.max(axis=1)
-    rows = np.flatnonzero(scores >= sight.min_score)  # false for NaN
+    rows = np.flatnonzero(scores >= wanted.min_score)  # false for NaN
     return rows, scores[rows].astype(np.float32), table[rows].argmax(axis=1)
 
 

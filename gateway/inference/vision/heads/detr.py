@@ -22,7 +22,7 @@ from gateway.inference.vision.heads.detections import (
     Detections,
     Outputs,
     Shapes,
-    Sight,
+    Wanted,
     Size,
     best,
     corners,
@@ -54,15 +54,15 @@ def class_counts(shapes: Shapes, size: Size) -> tuple[int, ...]:
     return ssd.class_counts(shapes, size) if _is_decoded(shapes) else ()
 
 
-def decode(outputs: Outputs, sight: Sight) -> list[Detections]:
+def decode(outputs: Outputs, wanted: Wanted) -> list[Detections]:
     """Return what is found in each picture of the batch."""
     shapes = {name: output.shape for name, output in outputs.items()}
     if ports := _ports(shapes):
-        scores = _scores(outputs[ports.logits], ports, sight)
-        return [_found(*each, sight) for each in zip(outputs[ports.boxes], scores, strict=True)]
+        scores = _scores(outputs[ports.logits], ports, wanted)
+        return [_found(*each, wanted) for each in zip(outputs[ports.boxes], scores, strict=True)]
     if joined := _joined(shapes):
-        return [_found(rows[:, :4], rows[:, 4:], sight) for rows in outputs[joined]]
-    return ssd.decode(outputs, sight._replace(coco=False))
+        return [_found(rows[:, :4], rows[:, 4:], wanted) for rows in outputs[joined]]
+    return ssd.decode(outputs, wanted._replace(coco=False))
 
 
 def _ports(shapes: Shapes) -> _Ports | None:
@@ -90,16 +90,16 @@ def _is_decoded(shapes: Shapes) -> bool:
     return any(len(s) == 3 and s[2] == 4 for s in shapes.values())
 
 
-def _scores(logits: NDArray[Any], ports: _Ports, sight: Sight) -> NDArray[Any]:
+def _scores(logits: NDArray[Any], ports: _Ports, wanted: Wanted) -> NDArray[Any]:
     """Return the scores of the manifest's classes, [B, Q, classes]."""
     count = logits.shape[2]
-    ids = sight.coco and count in {_IDS, _IDS + 1}
-    spare = count == (_IDS if ids else sight.classes) + 1
+    ids = wanted.coco and count in {_IDS, _IDS + 1}
+    spare = count == (_IDS if ids else wanted.classes) + 1
     no_object = spare and "det" not in ports.boxes.lower()
     scores = softmax(logits) if no_object else sigmoid(logits)
-    return scores[..., :_IDS][..., COCO_BY_ID >= 0] if ids else scores[..., : sight.classes]
+    return scores[..., :_IDS][..., COCO_BY_ID >= 0] if ids else scores[..., : wanted.classes]
 
 
-def _found(boxes: NDArray[Any], scores: NDArray[Any], sight: Sight) -> Detections:
-    rows, sure, classes = best(scores, sight)
-    return detections(scaled(corners(boxes[rows]), sight.size), sure, classes)
+def _found(boxes: NDArray[Any], scores: NDArray[Any], wanted: Wanted) -> Detections:
+    rows, sure, classes = best(scores, wanted)
+    return detections(scaled(corners(boxes[rows]), wanted.size), sure, classes)

@@ -13,7 +13,7 @@ from gateway.inference.vision.heads.detections import (
     Detections,
     Outputs,
     Shapes,
-    Sight,
+    Wanted,
     Size,
     best,
     corners,
@@ -38,11 +38,11 @@ def class_counts(shapes: Shapes, size: Size) -> tuple[int, ...]:
     )
 
 
-def decode(outputs: Outputs, sight: Sight) -> list[Detections]:
+def decode(outputs: Outputs, wanted: Wanted) -> list[Detections]:
     """Return what is found in each picture of the batch."""
     for output in outputs.values():
-        if sight.classes in class_counts({"": output.shape}, sight.size):
-            return [_decode(cells, sight) for cells in output]
+        if wanted.classes in class_counts({"": output.shape}, wanted.size):
+            return [_decode(cells, wanted) for cells in output]
     raise ValueError(f"no output is {TAKES}")
 
 
@@ -51,15 +51,15 @@ def _is_grid(cells: tuple[int, ...], size: Size) -> bool:
     return rows > 1 and columns > 1 and size[0] // columns == size[1] // rows > 1
 
 
-def _decode(output: NDArray[np.float32], sight: Sight) -> Detections:
+def _decode(output: NDArray[np.float32], wanted: Wanted) -> Detections:
     channels, rows, columns = output.shape
     table = output.reshape(channels, rows * columns)
     # No class makes a score greater than this, so most cells need no more.
     objects = np.clip(table[0].astype(np.float32), 0, 1) ** _OBJECT
-    likely = np.flatnonzero(objects >= sight.min_score)
+    likely = np.flatnonzero(objects >= wanted.min_score)
     cells = table[:, likely].astype(np.float32)
     chances = np.clip(cells[5:].T, 0, 1) ** _CLASS * objects[likely, None]
-    found, sure, classes = best(chances, sight)
+    found, sure, classes = best(chances, wanted)
     y, x = np.divmod(likely[found], columns)
     cells = cells[:, found]
     centers = np.stack(
@@ -71,4 +71,4 @@ def _decode(output: NDArray[np.float32], sight: Sight) -> Detections:
         ],
         axis=1,
     )
-    return detections(scaled(corners(centers), sight.size), sure, classes)
+    return detections(scaled(corners(centers), wanted.size), sure, classes)

@@ -17,7 +17,7 @@ from gateway.inference.vision.heads.detections import (
     Floats,
     Outputs,
     Shapes,
-    Sight,
+    Wanted,
     Size,
     best,
     cells,
@@ -43,13 +43,13 @@ def class_counts(shapes: Shapes, size: Size) -> tuple[int, ...]:
     return tuple(dict.fromkeys(count for count in counts if count > 0))
 
 
-def decode(outputs: Outputs, sight: Sight) -> list[Detections]:
+def decode(outputs: Outputs, wanted: Wanted) -> list[Detections]:
     """Return what is found in each picture of the batch."""
     for output in outputs.values():
-        if sight.classes in class_counts({"": output.shape}, sight.size):
-            grid = _grid(output.shape[1], sight.size)
+        if wanted.classes in class_counts({"": output.shape}, wanted.size):
+            grid = _grid(output.shape[1], wanted.size)
             if grid is not None:
-                return [_decode(rows, grid, sight) for rows in output]
+                return [_decode(rows, grid, wanted) for rows in output]
     raise ValueError(f"no output is {TAKES}")
 
 
@@ -63,9 +63,9 @@ def _grid(count: int, size: Size) -> Floats | None:
     return None
 
 
-def _decode(output: Floats, grid: Floats, sight: Sight) -> Detections:
-    found, sure, classes = best(output[:, : sight.classes], sight)
-    weights = softmax(output[found, sight.classes :].reshape(len(found), 4, -1))
+def _decode(output: Floats, grid: Floats, wanted: Wanted) -> Detections:
+    found, sure, classes = best(output[:, : wanted.classes], wanted)
+    weights = softmax(output[found, wanted.classes :].reshape(len(found), 4, -1))
     steps = np.arange(weights.shape[2], dtype=np.float32)
     distances = weights @ steps * grid[found, 2:]
     points = grid[found, :2]

@@ -28,7 +28,7 @@ from gateway.inference.vision.heads.detections import (
     Detections,
     Outputs,
     Shapes,
-    Sight,
+    Wanted,
     Size,
     detections,
     scaled,
@@ -53,14 +53,14 @@ def class_counts(shapes: Shapes, size: Size) -> tuple[int, ...]:
     return (ANY,) if _rows(shapes) or _ports(shapes) else ()
 
 
-def decode(outputs: Outputs, sight: Sight) -> list[Detections]:
+def decode(outputs: Outputs, wanted: Wanted) -> list[Detections]:
     """Return what is found in each picture of the batch."""
     shapes = {name: output.shape for name, output in outputs.items()}
     if name := _rows(shapes):
         rows = outputs[name].reshape(-1, 7)
         ends = np.flatnonzero(rows[:, 0] < 0)
         rows = rows[: ends[0]] if len(ends) else rows
-        return [_found(rows[:, 3:], rows[:, 1], rows[:, 2], sight)]
+        return [_found(rows[:, 3:], rows[:, 1], rows[:, 2], wanted)]
     ports = _ports(shapes)
     if ports is None:
         raise ValueError(f"no output is {TAKES}")
@@ -68,7 +68,7 @@ def decode(outputs: Outputs, sight: Sight) -> list[Detections]:
     classes = _batched(outputs[ports.classes], 2)
     scores = _batched(outputs[ports.scores], 2) if ports.scores else boxes[..., 4]
     boxes = boxes[..., [1, 0, 3, 2]] if "detection" in ports.boxes.lower() else boxes[..., :4]
-    return [_found(*each, sight) for each in zip(boxes, classes, scores, strict=True)]
+    return [_found(*each, wanted) for each in zip(boxes, classes, scores, strict=True)]
 
 
 def _rows(shapes: Shapes) -> str:
@@ -98,13 +98,13 @@ def _batched(output: NDArray[Any], dimensions: int) -> NDArray[Any]:
 
 
 def _found(
-    boxes: NDArray[Any], classes: NDArray[Any], scores: NDArray[Any], sight: Sight
+    boxes: NDArray[Any], classes: NDArray[Any], scores: NDArray[Any], wanted: Wanted
 ) -> Detections:
-    rows = np.flatnonzero(scores >= sight.min_score)
+    rows = np.flatnonzero(scores >= wanted.min_score)
     found = detections(boxes[rows], scores[rows], classes[rows])
     if found.boxes.max(initial=0) <= _MAX_PART:
-        found = found._replace(boxes=scaled(found.boxes, sight.size))
-    if sight.coco:
+        found = found._replace(boxes=scaled(found.boxes, wanted.size))
+    if wanted.coco:
         known = (found.classes >= 0) & (found.classes < len(COCO_BY_ID))
         classes = np.where(known, COCO_BY_ID[np.where(known, found.classes, 0)], -1)
         found = found._replace(classes=classes)

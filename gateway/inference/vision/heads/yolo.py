@@ -23,7 +23,7 @@ from gateway.inference.vision.heads.detections import (
     Detections,
     Outputs,
     Shapes,
-    Sight,
+    Wanted,
     Size,
     best,
     corners,
@@ -48,12 +48,12 @@ def class_counts(shapes: Shapes, size: Size) -> tuple[int, ...]:
     return tuple(dict.fromkeys(counts))
 
 
-def decode(outputs: Outputs, sight: Sight) -> list[Detections]:
+def decode(outputs: Outputs, wanted: Wanted) -> list[Detections]:
     """Return what is found in each picture of the batch."""
     for output in outputs.values():
-        fitting = _counts(output.shape, sight.size)
-        if sight.classes in fitting or ANY in fitting:
-            return [_decode(rows, sight) for rows in output]
+        fitting = _counts(output.shape, wanted.size)
+        if wanted.classes in fitting or ANY in fitting:
+            return [_decode(rows, wanted) for rows in output]
     raise ValueError(f"no output is {TAKES}")
 
 
@@ -78,18 +78,18 @@ def _grids(size: Size) -> frozenset[int]:
     return frozenset(n * anchors for n in sums for anchors in _ANCHORS)
 
 
-def _decode(output: NDArray[Any], sight: Sight) -> Detections:
-    if ANY in _counts((1, *output.shape), sight.size):
-        rows = output[output[:, 4] >= sight.min_score]
+def _decode(output: NDArray[Any], wanted: Wanted) -> Detections:
+    if ANY in _counts((1, *output.shape), wanted.size):
+        rows = output[output[:, 4] >= wanted.min_score]
         return detections(rows[:, :4], rows[:, 4], rows[:, 5])
-    if output.shape[0] == 4 + sight.classes:  # a class a row: no copy to find the greatest
+    if output.shape[0] == 4 + wanted.classes:  # a class a row: no copy to find the greatest
         scores = output[4:].max(axis=0)
-        found = np.flatnonzero(scores >= sight.min_score)
+        found = np.flatnonzero(scores >= wanted.min_score)
         classes = output[4:, found].argmax(axis=0)
         return detections(corners(output[:4, found].T), scores[found], classes)
-    if output.shape[1] == 4 + sight.classes:
-        found, sure, classes = best(output[:, 4:], sight)
+    if output.shape[1] == 4 + wanted.classes:
+        found, sure, classes = best(output[:, 4:], wanted)
         return detections(corners(output[found, :4]), sure, classes)
-    rows = output[output[:, 4] >= sight.min_score]
-    found, sure, classes = best(rows[:, 5:] * rows[:, 4:5], sight)
+    rows = output[output[:, 4] >= wanted.min_score]
+    found, sure, classes = best(rows[:, 5:] * rows[:, 4:5], wanted)
     return detections(corners(rows[found, :4]), sure, classes)

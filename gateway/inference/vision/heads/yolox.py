@@ -13,7 +13,7 @@ from gateway.inference.vision.heads.detections import (
     Floats,
     Outputs,
     Shapes,
-    Sight,
+    Wanted,
     Size,
     best,
     cells,
@@ -39,13 +39,13 @@ def class_counts(shapes: Shapes, size: Size) -> tuple[int, ...]:
     )
 
 
-def decode(outputs: Outputs, sight: Sight) -> list[Detections]:
+def decode(outputs: Outputs, wanted: Wanted) -> list[Detections]:
     """Return what is found in each picture of the batch."""
     for output in outputs.values():
-        if sight.classes in class_counts({"": output.shape}, sight.size):
-            grid = _grid(output.shape[1], sight.size)
+        if wanted.classes in class_counts({"": output.shape}, wanted.size):
+            grid = _grid(output.shape[1], wanted.size)
             if grid is not None:
-                return [_decode(rows, grid, sight) for rows in output]
+                return [_decode(rows, grid, wanted) for rows in output]
     raise ValueError(f"no output is {TAKES}")
 
 
@@ -54,10 +54,10 @@ def _grid(count: int, size: Size) -> Floats | None:
     return next((grid for grid in grids if len(grid) == count), None)
 
 
-def _decode(output: Floats, grid: Floats, sight: Sight) -> Detections:
-    likely = np.flatnonzero(output[:, 4] >= sight.min_score)
+def _decode(output: Floats, grid: Floats, wanted: Wanted) -> Detections:
+    likely = np.flatnonzero(output[:, 4] >= wanted.min_score)
     rows = output[likely].astype(np.float32)
-    found, sure, classes = best(rows[:, 5:] * rows[:, 4:5], sight)
+    found, sure, classes = best(rows[:, 5:] * rows[:, 4:5], wanted)
     rows, at = rows[found], grid[likely[found]]
     centers = (rows[:, :2] + at[:, :2]) * at[:, 2:]
     sides = np.exp(np.minimum(rows[:, 2:4], _MAX_LOG)) * at[:, 2:]
