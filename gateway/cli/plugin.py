@@ -23,6 +23,7 @@ from gateway.cli.console import (
 )
 from gateway.cli.text import counted
 from gateway.client import NotRunningError, ask
+from gateway.inference.detector_scaffold import new_detector
 from gateway.inference.directory import PluginDirectory
 from gateway.inference.scaffold import check_plugin, new_plugin
 
@@ -100,13 +101,23 @@ def new(
     name: Annotated[str, typer.Argument(help="letters, digits, - and _")],
     directory: Annotated[Path, typer.Option("--dir", help="where")] = Path(),
     code: Annotated[bool, typer.Option("--code", metavar="", help="with a plugin.py")] = False,
+    detector: Annotated[
+        Path | None, typer.Option(metavar="MODEL", help="an .onnx or .xml that finds objects")
+    ] = None,
 ) -> None:
     """Make a small plugin that works, to begin from.
 
-    Example: `weir plugin new door-watch --code`
+    With a detector, one that counts what it finds in the cameras' pictures.
+
+    Example: `weir plugin new people --detector yolo11n.onnx --dir plugins`
     """
     with told():
-        folder = new_plugin(name, directory, code=code)
+        if detector:
+            folder, found = new_detector(name, directory, detector)
+            for line in found.told:
+                out.print(f"- {line}", markup=False, soft_wrap=True)
+        else:
+            folder = new_plugin(name, directory, code=code)
     out.print(
         f"{folder}: change plugin.toml, then\n  weir plugin test {folder}",
         markup=False,

@@ -114,13 +114,7 @@ def new_plugin(name: str, parent: Path, *, code: bool = False) -> Path:
     Raises:
         PluginError: The name will not do, or the folder is there already.
     """
-    folder = parent / name
-    if name != token(name) or len(name) > 32:
-        raise PluginError(str(folder), "name", "may hold 32 letters, digits, - and _ only")
-    try:
-        folder.mkdir(parents=True)
-    except OSError as exc:
-        raise PluginError(str(folder), "", f"cannot be made: {exc.strerror}") from exc
+    folder = new_folder(name, parent)
     for case, (spread, label) in _TESTCASES.items():
         features = {"spread": spread, "mean": 21.0}
         window = {"source": "pump-1", "end_s": 60, "features": features}
@@ -132,6 +126,22 @@ def new_plugin(name: str, parent: Path, *, code: bool = False) -> Path:
         (folder / CODE).write_text(_CODE, encoding="utf-8")
     # Last: a gateway that watches the folder takes a plugin by its manifest.
     (folder / MANIFEST).write_text(_MANIFEST.format(name=name), encoding="utf-8")
+    return folder
+
+
+def new_folder(name: str, parent: Path) -> Path:
+    """Make a plugin's folder.
+
+    Raises:
+        PluginError: The name will not do, or the folder is there already.
+    """
+    folder = parent / name
+    if name != token(name) or len(name) > 32:
+        raise PluginError(str(folder), "name", "may hold 32 letters, digits, - and _ only")
+    try:
+        folder.mkdir(parents=True)
+    except OSError as exc:
+        raise PluginError(str(folder), "", f"cannot be made: {exc.strerror}") from exc
     return folder
 
 

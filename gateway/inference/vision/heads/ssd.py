@@ -28,8 +28,8 @@ from gateway.inference.vision.heads.detections import (
     Detections,
     Outputs,
     Shapes,
-    Wanted,
     Size,
+    Wanted,
     detections,
     scaled,
 )
