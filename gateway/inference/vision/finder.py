@@ -14,7 +14,7 @@ from gateway.inference.vision.entry import refusal
 from gateway.inference.vision.eye import Eye
 from gateway.inference.vision.fitted import Fitted, to_parts
 from gateway.inference.vision.fitting import check_head
-from gateway.inference.vision.heads import HEADS
+from gateway.inference.vision.heads import read
 from gateway.inference.vision.heads.detections import Detections, Size, Wanted
 from gateway.inference.vision.overlap import sort_out
 from gateway.model import Seen
@@ -45,7 +45,6 @@ class Finder:
         self._eye = Eye(model, manifest)
         check_head(manifest, self._eye.shapes, self._eye.size, len(self._names))
         self._detect = detect
-        self._decode = HEADS[detect.head].decode
         least = detect.min_score if min_score is None else min_score
         self._wanted = Wanted(self._eye.size, len(self._names), least, coco)
         self._kept = _kept(manifest, self._names)
@@ -65,7 +64,7 @@ class Finder:
         """
         found: list[Detections] = []
         for outputs in self._eye.look(fitted.images):
-            found += [self._sorted(each) for each in self._decode(outputs, self._wanted)]
+            found += [self._sorted(each) for each in read(self._detect.head, outputs, self._wanted)]
         return [self._seen(*each) for each in zip(found, fitted.sizes, strict=True)]
 
     def _sorted(self, found: Detections) -> Detections:

@@ -86,12 +86,13 @@ def guess(model: Model, draft: Manifest, metadata: Mapping[str, str]) -> Guess:
         usual.pop("scale")
     assumed = ", ".join(f"{key} = {value}" for key, value in usual.items())
     others = [f"{other} ({n} classes)" if n else other for other, n in found[1:3]]
+    told_others = f", or {', '.join(others)}" if others else ""
     return Guess(
         head,
         classes,
         usual | axes,
         (
-            f"outputs {shapes}: head = {head}{f', or {', '.join(others)}' if others else ''}",
+            f"outputs {shapes}: head = {head}{told_others}",
             f"input {eye.size[0]} x {eye.size[1]} px",
             told,
             f"assumed, as is usual for {head}: {assumed}",
