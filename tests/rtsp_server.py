@@ -17,6 +17,7 @@ from types import TracebackType
 from typing import Self
 
 import numpy as np
+import psutil
 from numpy.typing import NDArray
 
 ROW_BITS, ROWS, ROWS_IN_HEIGHT = 24, 2, 24
@@ -95,13 +96,18 @@ class RtspServer:
         self._process = subprocess.Popen(
             [self._program, str(source), json.dumps(self._settings)],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-            env={**os.environ, "GST_DEBUG": os.environ.get("GST_DEBUG", "0")},
+            env={**os.environ, "PYTHONWARNINGS": "ignore"},  # that an identity is no payloader
         )  # fmt: skip
         assert self._process.stdout is not None
         if self._process.stdout.readline() != "ready\n":
             self.kill()
             raise RuntimeError("the RTSP server did not start")
         return self
+
+    def process(self) -> psutil.Process:
+        """Return the process that is running."""
+        assert self._process is not None
+        return psutil.Process(self._process.pid)
 
     def kill(self) -> None:
         """End it at once, as a camera that loses its power."""
