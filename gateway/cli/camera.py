@@ -182,33 +182,36 @@ def list_(
     if json:
         print_json(found)
         return
-    rows = table("camera", "!state", "picture", "#fps", "#read", "#dropped", "#looked at",
-                 "#age", "#reconnects", "what is wrong", "address")  # fmt: skip
+    rows = table("camera", "!state", "!picture", "#fps", "#read", "#dropped", "#looked at", "#age",
+                 "#reconnects")  # fmt: skip
     for each in found["cameras"]:
-        picture = f"{each['width']}x{each['height']} {each['codec']}" if each["width"] else ""
         rows.add_row(
             *cells(
                 each["name"],
-                each["state"],
-                picture,
+                each["state"].replace("_", " "),
+                f"{each['width']}x{each['height']} {each['codec']}" if each["width"] else "",
                 f"{each['fps']:.3g}" if each["fps"] else "",
-                each["read"],
-                each["dropped"],
-                each["taken"],
+                f"{each['read']:,}",
+                f"{each['dropped']:,}",
+                f"{each['taken']:,}",
                 "" if each["age_s"] is None else f"{each['age_s']:.1f} s",
                 each["reconnects"],
-                each["reason"],
-                each["address"],
             )
         )
     out.print(rows if found["cameras"] else "no camera; add one with `weir camera add NAME URL`")
+    for each in found["cameras"]:
+        if each["reason"]:
+            out.print(
+                f"{escape(each['name'])} ({escape(each['address'])}): {escape(each['reason'])}"
+            )
     for error in found["set_aside"]:
         complain(error)
     for plugin in found["plugins"]:
-        out.print(
-            f"plugin {escape(plugin['name'])}: {plugin['frames']} frames, inference p50 "
-            f"{plugin['p50_ms'] or 0:.1f} ms, p95 {plugin['p95_ms'] or 0:.1f} ms"
-        )
+        times = "" if plugin["p50_ms"] is None else (
+            f", inference p50 {plugin['p50_ms']:.1f} ms, p95 {plugin['p95_ms']:.1f} ms"
+        )  # fmt: skip
+        lost = f", {plugin['lost']:,} lost" if plugin["lost"] else ""
+        out.print(f"plugin {escape(plugin['name'])}: {plugin['frames']:,} frames{times}{lost}")
 
 
 @camera.command()

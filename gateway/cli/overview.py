@@ -1,5 +1,6 @@
 """What ``weir status`` shows: the parts of a gateway, and what is unwell with each."""
 
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
@@ -44,6 +45,8 @@ def _lines(document: Document) -> Iterator[tuple[str, str]]:
     yield "readings", _readings(document)
     if document["readings"]["too_old"]:
         yield "", _too_old(document["readings"])
+    if document["cameras"]["cameras"]:
+        yield "cameras", _cameras(document["cameras"]["cameras"])
     yield "outcomes", _outcomes(document["outcomes"])
     yield "hub", _hub(document["hub"])
     total = document["latency_ms"]["total"]
@@ -120,8 +123,15 @@ def _leaf(leaf: Document) -> str:
     return f"{answers}{link}, {size(leaf['rss_bytes'])}, {counted(leaf['restarts'], 'restart')}"
 
 
+def _cameras(cameras: list[Document]) -> str:
+    states = Counter(each["state"].replace("_", " ") for each in cameras)
+    taken = sum(each["taken"] for each in cameras)
+    told = ", ".join(f"{count} {state}" for state, count in states.most_common())
+    return f"{told}; {taken:,} frames looked at (weir camera list)"
+
+
 def _plugins(plugins: list[Document]) -> Table:
-    rows = table("plugin", "!health", "#windows", "#p95 ms", "#memory", "#restarts")
+    rows = table("plugin", "!health", "#judged", "#p95 ms", "#memory", "#restarts")
     for each in plugins:
         color = "green" if each["healthy"] else "red"
         row = cells(
@@ -140,8 +150,13 @@ def _unwell(document: Document) -> Iterator[str]:
         if wrong := each["trouble"] or ("" if each["healthy"] else each["reason"]):
             yield f"[red]{escape(each['name'])}[/red]: {escape(wrong)}"
         if each["skipped"]:
-            skipped = counted(each["skipped"], "window")
+            skipped = counted(each["skipped"], "window or frame", "windows or frames")
             yield f"[red]{escape(each['name'])}[/red]: {skipped} skipped: it failed on them"
+    for each in document["cameras"]["cameras"]:
+        if each["reason"]:
+            yield f"[yellow]camera {escape(each['name'])}[/yellow]: {escape(each['reason'])}"
+    for reason in document["cameras"]["set_aside"]:
+        yield f"[yellow]camera set aside[/yellow] {escape(reason)}"
     for reason in document["plugins_set_aside"]:
         yield f"[yellow]plugin set aside[/yellow] {escape(reason)}"
     for reason in document["profiles"]["set_aside"]:

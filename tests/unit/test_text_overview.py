@@ -31,6 +31,7 @@ WELL: dict[str, Any] = {
             "restarts": 0,
         }
     ],
+    "cameras": {"cameras": [], "set_aside": []},
     "plugins_set_aside": [], "profiles": {"loaded": 6, "set_aside": []},
 }  # fmt: skip
 
@@ -73,6 +74,33 @@ def test_all_is_told_in_few_lines_when_all_is_well() -> None:
             {"readings__too_old": 2},
             "too old: 2 readings, the oldest of device [d] by 3 d; retention is 24 h",
         ),
+        (
+            {
+                "cameras__cameras": [
+                    {
+                        "name": "hall",
+                        "state": "backing_off",
+                        "taken": 1200,
+                        "reason": "refused [it]",
+                    }
+                ]
+            },
+            "1 backing off; 1,200 frames looked at",
+        ),
+        (
+            {
+                "cameras__cameras": [
+                    {
+                        "name": "hall",
+                        "state": "backing_off",
+                        "taken": 1200,
+                        "reason": "refused [it]",
+                    }
+                ]
+            },
+            "camera hall: refused [it]",
+        ),
+        ({"cameras__set_aside": ["gate.toml: url"]}, "camera set aside gate.toml: url"),
         ({"hub__up": False, "hub__reason": "no link"}, "away: no link; outcomes wait here"),
         ({"hub__url": ""}, "outcomes are kept until [hub] url is"),
         (
