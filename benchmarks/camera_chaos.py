@@ -107,13 +107,12 @@ class Scene:
     def freeze(self) -> float:
         """Let the picture stand still, and return when that was noticed."""
         self.server.freeze()
-        seen_s = self._await_state("frozen")
+        seen_s = await_cameras(
+            self.here, lambda all_: "change" in all_[VICTIM]["reason"], "seen to be frozen"
+        )
         self.server.freeze(frozen=False)
         self.note_return("frozen", time.time_ns())
         return seen_s
-
-    def _await_state(self, state: str) -> float:
-        return await_cameras(self.here, lambda all_: all_[VICTIM]["state"] == state, state)
 
     def damage(self) -> None:
         """Turn bits and lose packets for a while; frames may still come."""

@@ -211,13 +211,19 @@ class Wire:
             pass  # the other direction ended
         finally:
             for end in (source, sink):
+                _shut(end)
                 end.close()
                 self._ends.discard(end)
 
     def _close_all(self) -> None:
         for end in list(self._ends):
-            with contextlib.suppress(OSError):  # it was closed
-                end.shutdown(socket.SHUT_RDWR)
+            _shut(end)
+
+
+def _shut(end: socket.socket) -> None:
+    """End a connection; closing alone would wait for whoever still reads from it."""
+    with contextlib.suppress(OSError):  # it is closed
+        end.shutdown(socket.SHUT_RDWR)
 
 
 def read_clock(image: NDArray[np.uint8]) -> int | None:
