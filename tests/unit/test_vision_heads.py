@@ -321,6 +321,16 @@ _SHAPES: dict[str, list[dict[str, tuple[int, ...]]]] = {
 }
 
 
+@pytest.mark.parametrize("head", sorted(HEADS))
+@pytest.mark.parametrize("value", [-9.0, np.nan, np.inf])
+def test_head_gives_nothing_when_there_is_nothing(head: str, value: float) -> None:
+    for shapes in _SHAPES[head]:
+        outputs = {name: np.full(shape, value, np.float32) for name, shape in shapes.items()}
+        for found in read(head, outputs, WANTED):
+            assert [column.shape for column in found] == [(0, 4), (0,), (0,)]
+            assert found.boxes.dtype == found.scores.dtype == np.float32
+
+
 def _filled(shape: tuple[int, ...], seed: int, wild: float) -> NDArray[Any]:
     rng = np.random.default_rng(seed)
     array = rng.normal(0, 10 ** rng.uniform(-2, 4), shape).astype(np.float32)

@@ -28,15 +28,12 @@ class Finder:
     Args:
         model: The loaded model.
         manifest: The plugin's, with ``[detect]``.
-        min_score: Instead of ``detect.min_score``: who tracks can use objects that are less sure.
 
     Raises:
         PluginError: The model's input or outputs are not what the manifest says.
     """
 
-    def __init__(
-        self, model: Model | None, manifest: Manifest, *, min_score: float | None = None
-    ) -> None:
+    def __init__(self, model: Model | None, manifest: Manifest) -> None:
         if manifest.detect is None:
             raise refusal(manifest, "detect", "is required")
         detect = manifest.detect
@@ -45,8 +42,7 @@ class Finder:
         self._eye = Eye(model, manifest)
         check_head(manifest, self._eye.shapes, self._eye.size, len(self._names))
         self._detect = detect
-        least = detect.min_score if min_score is None else min_score
-        self._wanted = Wanted(self._eye.size, len(self._names), least, coco)
+        self._wanted = Wanted(self._eye.size, len(self._names), detect.min_score, coco)
         self._kept = _kept(manifest, self._names)
         self._letterbox = (manifest.frame or FrameSection()).fit == "letterbox"
         self._told = False

@@ -35,7 +35,7 @@ _USUAL: dict[str, dict[str, Any]] = {
     "detr": {"fit": "stretch", "color": "RGB", "scale": _PART},
 }
 _DETR_NORMALISED = {"mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}
-"""Of DETR itself, whose logits have one more for "no object"."""
+"""Of DETR and those with as many logits, one of which is for "no object", or COCO's own 91."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,11 +76,8 @@ def guess(model: Model, draft: Manifest, metadata: Mapping[str, str]) -> Guess:
     head, count = found[0]
     classes, told = _classes(count, _names(metadata))
     usual = dict(_USUAL[head])
-    if (
-        head == "detr"
-        and len(eye.shapes) == 2
-        and count + 1 in {s[-1] for s in eye.shapes.values()}
-    ):
+    widths = {shape[-1] for shape in eye.shapes.values()}
+    if head == "detr" and len(widths) == 2 and count not in widths:
         usual |= _DETR_NORMALISED
     if any(spec.dtype == "uint8" for spec in model.inputs.values()):
         usual.pop("scale")

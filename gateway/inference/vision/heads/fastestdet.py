@@ -57,6 +57,7 @@ def _decode(output: NDArray[np.float32], wanted: Wanted) -> Detections:
     # No class makes a score greater than this, so most cells need no more.
     objects = np.clip(table[0].astype(np.float32), 0, 1) ** _OBJECT
     likely = np.flatnonzero(objects >= wanted.min_score)
+    likely = likely[np.isfinite(table[:, likely]).all(axis=0)]
     cells = table[:, likely].astype(np.float32)
     chances = np.clip(cells[5:].T, 0, 1) ** _CLASS * objects[likely, None]
     found, sure, classes = best(chances, wanted)

@@ -65,8 +65,8 @@ def _grid(count: int, size: Size) -> Floats | None:
 
 def _decode(output: Floats, grid: Floats, wanted: Wanted) -> Detections:
     found, sure, classes = best(output[:, : wanted.classes], wanted)
-    weights = softmax(output[found, wanted.classes :].reshape(len(found), 4, -1))
-    steps = np.arange(weights.shape[2], dtype=np.float32)
+    steps = np.arange((output.shape[1] - wanted.classes) // 4, dtype=np.float32)
+    weights = softmax(output[found, wanted.classes :].reshape(len(found), 4, len(steps)))
     distances = weights @ steps * grid[found, 2:]
     points = grid[found, :2]
     boxes = np.concatenate([points - distances[:, :2], points + distances[:, 2:]], axis=1)

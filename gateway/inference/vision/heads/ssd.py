@@ -103,7 +103,7 @@ def _found(
     rows = np.flatnonzero(scores >= wanted.min_score)
     found = detections(boxes[rows], scores[rows], classes[rows])
     if found.boxes.max(initial=0) <= _MAX_PART:
-        found = found._replace(boxes=scaled(found.boxes, wanted.size))
+        found = detections(scaled(found.boxes, wanted.size), found.scores, found.classes)
     if wanted.coco:
         known = (found.classes >= 0) & (found.classes < len(COCO_BY_ID))
         classes = np.where(known, COCO_BY_ID[np.where(known, found.classes, 0)], -1)

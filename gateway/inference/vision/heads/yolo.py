@@ -64,9 +64,8 @@ def _counts(shape: tuple[int, ...], size: Size) -> list[int]:
     grids = _grids(size)
     if b == 6 and a <= _MAX_READY and a not in grids:
         return [ANY]
-    if b in grids and a > 4 and a < b:
-        return [a - 4]
-    found = [b - 5, b - 4] if a in grids else []
+    found = [a - 4] if b in grids else []
+    found += [b - 5, b - 4] if a in grids else []
     return [count for count in found if count > 0]
 
 
