@@ -191,7 +191,7 @@ class Camera:
         with self._lock:
             self._told = told
             if told.width and told.height:
-                self._size = told.width, told.height
+                self._note_size((told.width, told.height))
             self._rate.forget()
         opened_s = last_s = self._clock.now_s()
         while not self._stopping.is_set():
@@ -237,12 +237,14 @@ class Camera:
                 self._damaged += 1
                 return None
             self._decoded += 1
-            size = (image.shape[1], image.shape[0])
-            if size != self._size:
-                self._resized += self._size != (0, 0)
-                self._size = size
+            self._note_size((image.shape[1], image.shape[0]))
         image.flags.writeable = False  # it is handed to several
         return image
+
+    def _note_size(self, size: tuple[int, int]) -> None:
+        if size != self._size:
+            self._resized += self._size != (0, 0)
+            self._size = size
 
     def _give(self, frame: Frame, due: list[_Viewer]) -> None:
         with self._lock:

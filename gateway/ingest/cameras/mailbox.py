@@ -21,8 +21,11 @@ class Mailbox:
         self.replaced = self.broken = 0
 
     def put(self, picture: bytes, received_ns: int) -> None:
-        """Put in a picture in place of the one that waits."""
+        """Put in a picture in place of the one that waits, unless it is damaged."""
         with self._there:
+            if not jpeg.is_whole(picture):
+                self.broken += 1
+                return
             self.replaced += self._newest is not None
             self._newest = picture, received_ns
             self._there.notify()
@@ -40,9 +43,7 @@ class Mailbox:
                 return False
             self._picture, self._received_ns = self._newest
             self._newest = None
-        good = jpeg.is_whole(self._picture)
-        self.broken += not good
-        return good
+        return True
 
     def retrieve(self) -> NDArray[np.uint8] | None:
         """Return the frame grabbed last; see `FrameSource`."""

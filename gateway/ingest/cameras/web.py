@@ -20,6 +20,7 @@ from gateway.ingest.cameras.pace import Clock, RealClock
 from gateway.ingest.cameras.rtsp import reach
 from gateway.ingest.cameras.settings import CameraSettings
 from gateway.ingest.cameras.source import Announced
+from gateway.ingest.cameras.weblogin import opener_for
 
 _PIECE_BYTES = 65_536
 _SLICE_S = 0.2
@@ -61,7 +62,7 @@ class WebSource:
         """Connect; see `FrameSource`. The first picture is there when this returns."""
         self.close()
         reach(self._settings.address)
-        self._opener = _opener(self._settings)
+        self._opener = opener_for(self._settings.address, self._settings.password())
         answer = self._ask()
         kind = self._settings.kind
         media = answer.headers.get_content_type()
@@ -118,8 +119,9 @@ class WebSource:
         try:
             answer = self._opener.open(self._settings.address.bare, timeout=self._limit_s)
         except urllib.error.HTTPError as exc:
-            with exc:
-                raise CameraAwayError(_in_words(exc.code, self._settings)) from None
+            if exc.fp is not None:
+                exc.close()
+            raise CameraAwayError(_in_words(exc.code, self._settings)) from None
         except (OSError, http.client.HTTPException, ValueError) as exc:
             raise CameraAwayError(self._why(exc)) from None
         return cast("Answer", answer)
@@ -182,26 +184,6 @@ class WebSource:
         if isinstance(cause, OSError) and cause.strerror:
             return f"the connection broke: {cause.strerror}"
         return f"the connection broke: {type(cause).__name__}"
-
-
-def _opener(settings: CameraSettings) -> urllib.request.OpenerDirector:
-    """Return what speaks HTTP only, through no proxy: a camera is on site."""
-    address = settings.address
-    logins = urllib.request.HTTPPasswordMgrWithDefaultRealm()
-    if address.user:
-        logins.add_password(None, address.bare, address.user, settings.password())
-    opener = urllib.request.OpenerDirector()
-    for handler in (
-        urllib.request.HTTPHandler(),
-        urllib.request.HTTPSHandler(),
-        urllib.request.HTTPRedirectHandler(),
-        urllib.request.HTTPErrorProcessor(),
-        urllib.request.HTTPDefaultErrorHandler(),
-        urllib.request.HTTPDigestAuthHandler(logins),
-        urllib.request.HTTPBasicAuthHandler(logins),
-    ):
-        opener.add_handler(handler)
-    return opener
 
 
 def _in_words(status: int, settings: CameraSettings) -> str:
