@@ -70,8 +70,12 @@ class Watching(Work):
     async def run(self) -> None:
         """Evaluate and tell until cancelled."""
         loop = asyncio.get_running_loop()
-        cameras, spec = self._sights.cameras, self.manifest.frame_spec
-        cameras.want(self._name, spec, lambda: loop.call_soon_threadsafe(self.wake.set))
+
+        def wake() -> None:  # called by the cameras' threads
+            loop.call_soon_threadsafe(self.wake.set)
+
+        cameras = self._sights.cameras
+        cameras.want(self._name, self.manifest.frame_spec, wake)
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._watch_forever())

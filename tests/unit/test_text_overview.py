@@ -113,7 +113,7 @@ def test_all_is_told_in_few_lines_when_all_is_well() -> None:
         ({"plugins__0__trouble": "[x] failed"}, "watch: [x] failed"),
         ({"plugins__0__healthy": False, "plugins__0__reason": "hangs"}, "watch: hangs"),
         ({"plugins__0__state": "backing_off"}, "backing off"),
-        ({"plugins__0__skipped": 1}, "1 window skipped"),
+        ({"plugins__0__skipped": 1}, "1 window or frame skipped"),
         ({"plugins": []}, "no plugin runs"),
         ({"plugins_set_aside": ["[a]/plugin.toml: x"]}, "plugin set aside [a]/plugin.toml: x"),
         ({"profiles__set_aside": ["p.yaml: y"]}, "profile set aside p.yaml: y"),
