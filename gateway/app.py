@@ -289,8 +289,7 @@ def _follow_cameras(running: Running) -> Callable[[Change], Awaitable[None]]:
     async def follow(change: Change) -> None:
         for error in change.rejected:
             log.error("camera set aside: %s", error)
-        # Stopping one waits for its thread, which may be waiting for the camera.
-        await asyncio.to_thread(running.sights.cameras.configure, change.cameras)
+        running.sights.cameras.configure(change.cameras)
 
     return follow
 
