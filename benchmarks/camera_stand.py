@@ -156,11 +156,12 @@ def await_cameras(
     raise RuntimeError(f"not {what} in {limit_s:g} s: {cameras(here)}")
 
 
-def delays_ms(here: Stand, since_ns: int) -> dict[str, list[float]]:
-    """Return the times from capture to PubAck of the outcomes since then, by camera."""
+def delays_ms(here: Stand, since_ns: int, until_ns: int) -> dict[str, list[float]]:
+    """Return the times from capture to PubAck, by camera, of the frames captured between."""
     query = (
         "SELECT source, list((epoch_us(time) - epoch_us(window_end)) / 1e3) FROM outcome"  # noqa: S608 - a number
-        f" WHERE epoch_us(window_end) >= {since_ns // 1000} GROUP BY source"
+        f" WHERE epoch_us(window_end) BETWEEN {since_ns // 1000} AND {until_ns // 1000}"
+        " GROUP BY source"
     )
     rows: list[tuple[str, list[float]]] = here.ask("/sql", query)["rows"]
     return dict(rows)
