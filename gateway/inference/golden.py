@@ -8,12 +8,18 @@ holds windows, ``expected.json`` a result for each (null: any will do)::
     {"tolerance": 0.001, "results": [{"label": "normal", "score": 0.12}]}
 
 A plugin with SQL features has ``"features": {"spread": 0.5}`` instead of ``values``. A plugin with
-state may have ``"state"``, base64.
+state may have ``"state"``, base64. A plugin of frames has pictures beside its ``input.json``, which
+it is shown one after the other, and may expect ``numbers``::
+
+    {"frames": [{"camera": "a", "time_s": 1.0, "image": "a1.jpg"}]}
+    {"results": [{"label": "people", "score": 2, "numbers": {"door_in": 1}}]}
 """
 
+import asyncio
 import base64
 import binascii
 import math
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -23,13 +29,16 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from gateway.errors import PluginError
+from gateway.inference.golden_frames import MAX_FRAMES, Shown, Still, stills
 from gateway.inference.hints import explain
 from gateway.inference.manifest import Manifest
-from gateway.model import Channel, Result, Windows
+from gateway.model import Channel, Frames, Result, Windows
 
 CASES = "testcases"
 _NS = 1_000_000_000
 T = TypeVar("T", bound=BaseModel)
+Ask = Callable[[Windows | Frames, list[bytes | None]], Awaitable[list[Result]]]
+"""What evaluates a batch: a worker's ``evaluate``."""
 
 
 class _Table(BaseModel):
@@ -55,7 +64,8 @@ class _Window(_Table):
 
 
 class _Input(_Table):
-    windows: list[_Window] = Field(min_length=1, max_length=10_000)
+    windows: list[_Window] = Field(default_factory=list, max_length=10_000)
+    frames: list[Shown] = Field(default_factory=list, max_length=MAX_FRAMES)
 
 
 class Expected(_Table):
@@ -64,6 +74,34 @@ class Expected(_Table):
     label: str | None = None
     score: float | None = None
     suppress: bool | None = None
+    numbers: dict[str, float] = Field(default_factory=dict)
+
+    def difference(self, result: Result, tolerance: float) -> str:
+        """Return in words how a result differs, or ""."""
+        wanted: dict[str, str | float | bool | None] = {
+            "label": self.label,
+            "score": self.score,
+            "suppress": self.suppress,
+            **self.numbers,
+        }
+        given: dict[str, str | float] = {
+            "label": result.label,
+            "score": result.score,
+            "suppress": result.suppress,
+        }
+        for field, value in wanted.items():
+            found = given.get(field) if field in given else result.numbers.get(field)
+            if value is not None and not _alike(value, found, tolerance):
+                return f"{field} is {found!r}, expected {value!r}"
+        return ""
+
+
+def _alike(wanted: str | float, found: str | float | None, tolerance: float) -> bool:
+    if wanted == found:
+        return True
+    if isinstance(wanted, (str, bool)) or found is None or isinstance(found, (str, bool)):
+        return False
+    return math.isclose(wanted, found, rel_tol=0, abs_tol=tolerance)
 
 
 class _Expectation(_Table):
@@ -77,28 +115,56 @@ class Case:
 
     Attributes:
         name: The folder's name.
-        windows, states: [B] what the plugin is given.
+        batch: What the plugin is given: windows at once, or pictures one after the other.
+        states: [B] of the windows; of pictures none, they begin with a camera not known before.
         expected: [B], None where any result will do.
-        tolerance: Of the scores, absolute.
+        tolerance: Of scores and numbers, absolute.
     """
 
     name: str
-    windows: Windows
+    batch: Windows | list[Still]
     states: list[bytes | None]
     expected: list[Expected | None]
     tolerance: float
 
+    @property
+    def windows(self) -> Windows:
+        """Return the windows.
+
+        Raises:
+            TypeError: The plugin looks at frames.
+        """
+        if not isinstance(self.batch, Windows):
+            raise TypeError("a case of frames has no windows")
+        return self.batch
+
+    async def play(self, ask: Ask) -> str:
+        """Ask a plugin, and return in words how its results differ, or "" where they do not.
+
+        Args:
+            ask: Evaluates a batch; what it raises goes through.
+        """
+        if isinstance(self.batch, Windows):
+            return self.difference(await ask(self.batch, self.states))
+        results: list[Result] = []
+        kept: dict[str, bytes] = {}
+        for i, still in enumerate(self.batch):
+            try:
+                frames = await asyncio.to_thread(still.frames)
+            except (OSError, ValueError) as exc:
+                return f"frame {i}: {still.file.name} is not readable: {exc}"
+            (result,) = await ask(frames, [kept.get(still.camera)])
+            if result.state is not None:
+                kept[still.camera] = result.state
+            results.append(result)
+        return self.difference(results)
+
     def difference(self, results: list[Result]) -> str:
         """Return in words how results differ from what is expected, or "" where they do not."""
+        what = "window" if isinstance(self.batch, Windows) else "frame"
         for i, (want, got) in enumerate(zip(self.expected, results, strict=True)):
-            for field in ("label", "score", "suppress") if want else ():
-                wanted, given = getattr(want, field), getattr(got, field)
-                if wanted is None or wanted == given:
-                    continue
-                if field != "score" or not math.isclose(
-                    wanted, given, rel_tol=0, abs_tol=self.tolerance
-                ):
-                    return f"window {i}: {field} is {given!r}, expected {wanted!r}"
+            if want and (told := want.difference(got, self.tolerance)):
+                return f"{what} {i}: {told}"
         return ""
 
 
@@ -116,8 +182,12 @@ def load_cases(manifest: Manifest) -> list[Case]:
 def _load_case(folder: Path, manifest: Manifest) -> Case:
     given = _read(folder / "input.json", _Input)
     wanted = _read(folder / "expected.json", _Expectation)
-    if len(wanted.results) != len(given.windows):
-        reason = f"{len(wanted.results)} for {len(given.windows)} windows"
+    kind = "frames" if manifest.wants_frames else "windows"
+    count = len(given.frames if manifest.wants_frames else given.windows)
+    if not count or (given.frames and given.windows):
+        raise PluginError(str(folder / "input.json"), kind, f"must have {kind}, and nothing else")
+    if len(wanted.results) != count:
+        reason = f"{len(wanted.results)} for {count} {kind}"
         raise PluginError(str(folder / "expected.json"), "results", reason)
     for result in filter(None, wanted.results):
         if result.label is not None and result.label not in manifest.outcome.labels:
@@ -125,10 +195,10 @@ def _load_case(folder: Path, manifest: Manifest) -> Case:
             raise PluginError(str(folder / "expected.json"), "results", reason)
     states = [None if w.state is None else base64.b64decode(w.state) for w in given.windows]
     try:
-        windows = _windows(given.windows, manifest)
+        batch = stills(given.frames, folder) if given.frames else _windows(given.windows, manifest)
     except ValueError as exc:
         raise PluginError(str(folder / "input.json"), "windows", str(exc)) from exc
-    return Case(folder.name, windows, states, list(wanted.results), wanted.tolerance)
+    return Case(folder.name, batch, states, list(wanted.results), wanted.tolerance)
 
 
 def _read(file: Path, table: type[T]) -> T:

@@ -4,23 +4,35 @@ import importlib.util
 import sys
 import traceback
 from types import ModuleType
-from typing import Protocol
+from typing import Any, Protocol
 
 from gateway.errors import PluginError
 from gateway.inference.manifest import CODE, Manifest
 from gateway.inference.models import Model
-from gateway.model import Result, Windows
+from gateway.model import Result
 
 
 class Hook(Protocol):
     """What ``plugin.py`` brings: ``class Plugin`` with ``__init__(self, model, manifest)``."""
 
-    def evaluate(self, windows: Windows, states: list[bytes | None]) -> list[Result]:
-        """Return a result for each window. Each source stands once.
+    def evaluate(
+        self,
+        batch: Any,  # noqa: ANN401 - Windows, or of a plugin of frames Fitted
+        states: list[bytes | None],
+        /,
+    ) -> list[Result]:
+        """Return a result for each window or frame. Each source stands once.
+
+        Of a plugin of frames nothing else is done: ``[detect]``, ``[track]``, ``[[count]]`` and
+        ``[report]`` are its own to look at. A result with ``suppress`` is no outcome, and
+        ``since_ns`` says from when on a count speaks.
 
         Args:
-            windows: B windows; the arrays are read-only.
-            states: [B] what the plugin gave back with each source's last window, or None.
+            batch: ``gateway.model.Windows``; of a plugin of frames
+                ``gateway.inference.vision.fitted.Fitted``, whose pictures have the size that
+                ``[frame]`` or the model says. The arrays are read-only, and those of pictures are
+                good until the call returns.
+            states: [B] what the plugin gave back with each source's last window or frame, or None.
         """
         ...
 

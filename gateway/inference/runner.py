@@ -241,7 +241,7 @@ class WorkerRunner:
     async def _golden_difference(self, worker: WorkerProcess) -> str:
         for case in self._cases:
             try:
-                difference = case.difference(await worker.evaluate(case.windows, case.states))
+                difference = await case.play(worker.evaluate)
             except RaisedError as exc:
                 difference = str(exc)
             if difference:

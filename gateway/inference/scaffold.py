@@ -160,8 +160,7 @@ async def check_plugin(folder: Path) -> CheckReport:
     try:
         for case in cases:
             try:
-                results = await worker.evaluate(case.windows, case.states)
-                told[case.name] = case.difference(results)
+                told[case.name] = await case.play(worker.evaluate)
             except RaisedError as exc:
                 told[case.name] = str(exc)
     finally:

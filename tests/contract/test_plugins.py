@@ -21,7 +21,9 @@ FOLDERS = sorted(
 )
 
 
-@pytest.mark.parametrize("folder", [f for f in FOLDERS if f not in {WRONG, NEEDS_MODEL}], ids=lambda f: f.name)
+@pytest.mark.parametrize(
+    "folder", [f for f in FOLDERS if f not in {WRONG, NEEDS_MODEL}], ids=lambda f: f.name
+)
 async def test_plugin_passes_its_own_test_when_run_in_a_worker(folder: Path) -> None:
     report = await check_plugin(folder)
     assert report.ok, (report.cases, report.log)

@@ -78,7 +78,12 @@ def test_difference_is_told_when_a_result_is_not_as_expected(
 @pytest.mark.parametrize(
     ("given", "expected", "file", "reason"),
     [
-        ({"windows": []}, {"results": []}, "input.json", "at least 1"),
+        (
+            {"windows": []},
+            {"results": []},
+            "input.json",
+            "windows: must have windows, and nothing else",
+        ),
         ({"windows": [{"end_s": 1}]}, {"results": [None]}, "input.json", "must have values"),
         ({"windows": [WINDOW]}, {"results": []}, "expected.json", "0 for 1 windows"),
         ({"windows": [WINDOW]}, {"result": []}, "expected.json", "did you mean 'results'?"),
