@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 
 STEADY_S = 5.0  # frames for so long: the next loss begins with the shortest wait again
 
-Wake = Callable[[], None]
+Wake = Callable[[], object]
 
 
 @dataclass(slots=True)

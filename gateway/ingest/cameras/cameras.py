@@ -76,7 +76,7 @@ class Cameras:
             if name not in self._cameras:
                 self._add(name, each)
 
-    def want(self, consumer: str, spec: FrameSpec, wake: Callable[[], None]) -> None:
+    def want(self, consumer: str, spec: FrameSpec, wake: Wake) -> None:
         """Keep the newest frame of each wanted camera for a consumer, of later cameras too.
 
         Args:

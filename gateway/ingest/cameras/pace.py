@@ -92,5 +92,6 @@ class Due:
             return False
         # From the plan, not from now: else 25 fps would give 8.3 where 10 are wanted. A plan that
         # lies in the past is given up, so that no burst follows a pause.
-        self._next_s = max(self._next_s + self._interval_s, now_s)
+        late = now_s - self._next_s >= self._interval_s
+        self._next_s = (now_s if late else self._next_s) + self._interval_s
         return True
