@@ -11,6 +11,9 @@ _BEGINNINGS = (
     (b"ORTM", "which is ONNX Runtime's own format: give it the .onnx"),
 )
 
+_ONNX = b"\x08"
+"""The first field of a ModelProto, ir_version, as a varint."""
+
 
 def kind_of(content: bytes) -> str:
     """Return in words what content is when it is known not to be a model, or ""."""
@@ -20,4 +23,6 @@ def kind_of(content: bytes) -> str:
         return "which is TensorFlow Lite's: convert it with tf2onnx"
     if content[4:8] == b"ORTM":
         content = content[4:]
-    return next((kind for start, kind in _BEGINNINGS if content.startswith(start)), "")
+    known = (kind for start, kind in _BEGINNINGS if content.startswith(start))
+    models = content.startswith((_ONNX, b"<?xml", b"\xef\xbb\xbf<?xml"))
+    return next(known, "" if models else "which does not begin as ONNX or OpenVINO's .xml does")

@@ -231,7 +231,7 @@ def _check_decides(file: Path, manifest: Manifest) -> None:
 def _others(missing: Path) -> str:
     """Return which models there are beside one that is missing, in words."""
     there = sorted(p.name for p in missing.parent.glob("*") if p.suffix in {".onnx", ".xml"})
-    return f"; the folder has {', '.join(there[:5])}" if there else ""
+    return f"; the folder has {', '.join(there[:5]) or 'no .onnx and no .xml'}"
 
 
 def _sha256(files: list[Path]) -> str:

@@ -6,6 +6,7 @@ takes 0.15 s and 20 MB.
 
 import io
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -19,6 +20,7 @@ from gateway.inference.manifest import MANIFEST, Manifest, read_model
 
 Array = NDArray[Any]
 
+_OPENVINO_PLACES = re.compile(r"Exception from src/[\w./]+:\d+: ?")
 _ONNX_DTYPES = {
     "tensor(float)": "float32",
     "tensor(double)": "float64",
@@ -79,7 +81,7 @@ def load_model(manifest: Manifest) -> Model | None:
         raise
     except Exception as exc:  # a runtime's own errors share no class
         where = str(manifest.folder / MANIFEST)
-        told = " ".join(str(exc).split())[-400:]  # OpenVINO's last line says what it is
+        told = _OPENVINO_PLACES.sub("", " ".join(str(exc).split()))[-400:]  # the last says why
         reason = f"{manifest.model.runtime} does not take {manifest.model.file}"
         reason += f", {kind}: {told}" if (kind := kind_of(content)) else f": {told}"
         raise PluginError(where, "model.file", reason) from exc

@@ -157,14 +157,14 @@ def test_refusal_says_which_head_fits_when_the_head_is_wrong(tmp_path: Path) -> 
 def test_refusal_gives_the_number_when_classes_are_wrong(tmp_path: Path) -> None:
     error = refused(write_detector(tmp_path / "a", constant_model(DOG), classes='"coco"'))
     assert error.field == "detect.classes"
-    assert error.reason.startswith("the model has 3 classes")
+    assert error.reason == ("the model has 3 classes (output output0 [1, 7, 42]), the manifest 80")
 
 
 @pytest.mark.parametrize(
     ("shape", "frame", "field", "reason"),
     [
         ((1, 3, 32, 64), "width = 640", "frame.width", "640: the model's input is [1, 3, 32, 64]"),
-        ((1, 3, 32, 64), "height = 64", "frame.height", "32 or nothing fits"),
+        ((1, 3, 32, 64), "height = 64", "frame.height", "give 32, or leave it out"),
         ((1, 3, "h", "w"), "", "frame.width", "it takes any size, so say which: width = 640"),
         ((1, 32, 64, 3), "", "frame.layout", 'which is layout = "NHWC"'),
         ((1, 3, 32, 64), 'layout = "NHWC"', "frame.layout", 'which is layout = "NCHW"'),
@@ -213,7 +213,8 @@ def test_refusal_lists_the_models_there_are_when_the_file_is_missing(tmp_path: P
         (b"\x1c\x00\x00\x00TFL3rest", "TensorFlow Lite's: convert it with tf2onnx"),
         (b"<!DOCTYPE html><html>", "a web page: the download failed"),
         (b"", "which is empty"),
-        (b"\x00nonsense", "does not take model.onnx"),
+        (b"\x00nonsense", "which does not begin as ONNX or OpenVINO's .xml does"),
+        (b"\x08nonsense", "does not take model.onnx: "),
     ],
 )
 def test_refusal_says_what_the_file_is_when_it_is_not_onnx(

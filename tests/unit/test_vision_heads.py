@@ -280,7 +280,10 @@ def test_refusal_names_what_would_fit_when_the_head_is_wrong() -> None:
 
 def test_refusal_names_the_number_when_classes_are_wrong() -> None:
     told = misfit("yolo", {"output0": (1, 84, 8400)}, (640, 640), 3)
-    assert told == "the model has 80 classes (output output0 [1, 84, 8400]), the manifest 3"
+    assert told == (
+        "the model has 80 classes (output output0 [1, 84, 8400]), the manifest 3;"
+        ' classes = "coco" names 80'
+    )
 
 
 def test_refusal_says_so_when_no_head_reads_the_outputs() -> None:

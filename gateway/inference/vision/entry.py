@@ -115,7 +115,7 @@ def _size(taken: TensorSpec, frame: FrameSection, manifest: Manifest) -> Size:
             reason = "it takes any size, so say which: width = 640 and height = 640, as a rule"
             raise refusal(manifest, key, f"{told}: {reason}")
         if fixed is not None and given not in {0, fixed}:
-            raise refusal(manifest, key, f"{given}: {told}: {fixed} or nothing fits")
+            raise refusal(manifest, key, f"{given}: {told}: give {fixed}, or leave it out")
         if (fixed or given) > MAX_SIDE_PX:
             raise refusal(manifest, key, f"{told}: over {MAX_SIDE_PX} px")
         sides.append(fixed or given)

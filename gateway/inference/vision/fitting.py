@@ -39,7 +39,8 @@ def misfit(head: str, shapes: Shapes, size: Size, classes: int) -> str:
     told = "; ".join(f'it looks like head = "{name}"' for name, _ in likely[:2])
     if counts:
         reason = f"the model has {_or(counts)} classes ({_told(shapes)}), the manifest {classes}"
-        return f"{reason}; {told}" if told else reason
+        coco = 'classes = "coco" names 80' if _COCO in counts else ""
+        return "; ".join(filter(None, [reason, coco, told]))
     near = [f'head = "{name}" with {n} classes' for name, n in candidates(shapes, size)[:2]]
     told = told or "; ".join(f"it looks like {each}" for each in near) or "no head reads that"
     takes = HEADS[head].TAKES
