@@ -78,6 +78,8 @@ def stills(shown: list[Shown], folder: Path) -> list[Still]:
             folder / frame.image,
         )
         try:
+            if not still.file.resolve().is_relative_to(folder.resolve()):
+                raise ValueError("is a link out of the folder")  # noqa: TRY301 - told as the rest
             _picture(still.file)
         except (OSError, ValueError) as exc:
             told = exc.strerror if isinstance(exc, OSError) else str(exc)
