@@ -104,20 +104,16 @@ def _manifest(name: str, folder: Path, file: str) -> tuple[str, "Guess"]:
 
     digest = hashlib.sha256(b"".join(f.read_bytes() for f in _files(folder / file))).hexdigest()
     table = {"runtime": "openvino", "file": file, "sha256": digest}
-    draft = Manifest.model_validate(
-        {
-            "api": 1,
-            "name": name,
-            "version": "0.1.0",
-            "title": file,
-            "frame": {},
-            "model": table,
-            "outcome": _OUTCOME,
-        },
-        context=folder.resolve(),
-    )
     before_mb = _peak_mb()
-    model = load_model(draft)
+    try:
+        draft = _draft(name, folder, table)
+        model = load_model(draft)
+    except PluginError:
+        if not file.endswith(".onnx"):
+            raise
+        table["runtime"] = "onnxruntime"  # which has all of ONNX's operations
+        draft = _draft(name, folder, table)
+        model = load_model(draft)
     if model is None:  # the draft names a runtime
         raise PluginError(file, "", "is not loaded")
     found = guess(model, draft, _metadata(folder / file))
@@ -136,6 +132,20 @@ def _manifest(name: str, folder: Path, file: str) -> tuple[str, "Guess"]:
     )
     Manifest.model_validate(tomllib.loads(text), context=folder.resolve())
     return text, found
+
+
+def _draft(name: str, folder: Path, model: dict[str, str]) -> Manifest:
+    """Return a manifest that says no more than what loads the model."""
+    table = {
+        "api": 1,
+        "name": name,
+        "version": "0.1.0",
+        "title": name,
+        "frame": {},
+        "model": model,
+        "outcome": _OUTCOME,
+    }
+    return Manifest.model_validate(table, context=folder.resolve())
 
 
 def _lines(table: dict[str, Any]) -> str:

@@ -60,6 +60,23 @@ def constant_model(
     return bytes(model.SerializeToString())
 
 
+def unusual_model() -> bytes:
+    """Return a FastestDet of 192 px with an operation that ONNX Runtime has and OpenVINO not."""
+    constants = [numpy_helper.from_array(np.zeros((85, 3, 16, 16), np.float32), "w")]
+    nodes = [
+        helper.make_node("Conv", ["x", "w"], ["o"], strides=[16, 16], kernel_shape=[16, 16]),
+        helper.make_node("Det", ["x"], ["volume"]),
+    ]
+    taken = helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 3, 192, 192])
+    given = [
+        helper.make_tensor_value_info("o", TensorProto.FLOAT, [1, 85, 12, 12]),
+        helper.make_tensor_value_info("volume", TensorProto.FLOAT, [1, 3]),
+    ]
+    graph = helper.make_graph(nodes, "g", [taken], given, constants)
+    opsets = [helper.make_opsetid("", 13)]
+    return bytes(helper.make_model(graph, opset_imports=opsets, ir_version=8).SerializeToString())
+
+
 def write_detector(
     folder: Path,
     model: bytes,

@@ -14,7 +14,7 @@ from gateway.inference.detector_scaffold import new_detector
 from gateway.inference.manifest import Manifest, load_manifest
 from gateway.inference.models import load_model
 from gateway.inference.vision.finder import Finder
-from tests.plugins.detectors import Shape, constant_model
+from tests.plugins.detectors import Shape, constant_model, unusual_model
 
 DATA = Path(__file__).parents[2].parent / "shared" / "data"
 
@@ -102,6 +102,15 @@ def test_pixels_are_not_scaled_when_the_model_takes_uint8(tmp_path: Path) -> Non
     assert manifest.frame is not None
     assert manifest.frame.layout == "NHWC"
     assert "scale" not in manifest.frame.model_fields_set
+
+
+def test_runtime_is_the_other_when_openvino_does_not_take_the_model(tmp_path: Path) -> None:
+    file = tmp_path / "unusual.onnx"
+    file.write_bytes(unusual_model())
+    folder, _ = new_detector("mine", tmp_path / "plugins", file)
+    manifest = load_manifest(folder)
+    assert manifest.model.runtime == "onnxruntime"
+    assert Finder(load_model(manifest), manifest).size == (192, 192)
 
 
 @pytest.mark.parametrize(
