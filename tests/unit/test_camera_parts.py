@@ -1,5 +1,9 @@
 """The parts of a camera's thread that need no camera: pace, content, JPEG, multipart, rate."""
 
+import os
+import threading
+import time
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -9,6 +13,7 @@ from gateway.ingest.cameras import jpeg
 from gateway.ingest.cameras.address import parse
 from gateway.ingest.cameras.content import Content
 from gateway.ingest.cameras.multipart import Multipart, TooLargeError
+from gateway.ingest.cameras.opening import CAPTURE_OPTIONS, Opening
 from gateway.ingest.cameras.pace import Backoff, Due
 from gateway.ingest.cameras.rtsp import authorization
 from gateway.ingest.cameras.state import Rate
@@ -39,8 +44,8 @@ def test_frame_is_taken_when_it_is_a_tenth_early() -> None:
 
 def test_waits_grow_to_a_cap_when_tries_fail() -> None:
     longest, shortest = Backoff(lambda: 1.0), Backoff(lambda: 0.0)
-    assert [longest.next_s() for _ in range(5)] == [0.5, 1.0, 2.0, 2.5, 2.5]
-    assert [shortest.next_s() for _ in range(4)] == [0.25, 0.5, 1.0, 1.25]
+    assert [longest.next_s() for _ in range(5)] == [0.5, 1.0, 2.0, 2.0, 2.0]
+    assert [shortest.next_s() for _ in range(4)] == [0.25, 0.5, 1.0, 1.0]
     longest.reset()
     assert longest.next_s() == 0.5
 
@@ -129,6 +134,32 @@ def test_stream_is_given_up_when_no_boundary_comes() -> None:
     parts = Multipart("frame")
     with pytest.raises(TooLargeError):
         parts.feed(b"--frame\r\nContent-Length: 999999999\r\n\r\n")
+
+
+def test_another_camera_is_opened_soon_when_one_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(CAPTURE_OPTIONS, "")
+    opening, let_go = Opening(), threading.Event()
+    seen: list[str | None] = []
+
+    def hang() -> None:
+        with opening.with_options("a;1"):
+            seen.append(os.environ.get(CAPTURE_OPTIONS))
+            let_go.wait(10)
+
+    hung = [threading.Thread(target=hang) for _ in range(3)]
+    for thread in hung:
+        thread.start()
+    while len(seen) < 3:  # side by side
+        time.sleep(0.005)
+    began_s = time.monotonic()
+    with opening.with_options("b;2"):
+        seen.append(os.environ.get(CAPTURE_OPTIONS))
+    took_s = time.monotonic() - began_s
+    let_go.set()
+    for thread in hung:
+        thread.join()
+    assert seen == ["a;1"] * 3 + ["b;2"]
+    assert 0.2 < took_s < 1
 
 
 def test_digest_answers_as_the_standard_shows() -> None:

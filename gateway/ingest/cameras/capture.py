@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 from gateway.errors import CameraAwayError
 from gateway.ingest.cameras.opening import OPENING, be_quiet
 from gateway.ingest.cameras.pace import Clock, RealClock
-from gateway.ingest.cameras.rtsp import diagnose, reach
+from gateway.ingest.cameras.rtsp import diagnose, greet
 from gateway.ingest.cameras.settings import CameraSettings
 from gateway.ingest.cameras.source import Announced
 
-OPEN_LIMIT_S = 4.0  # and the analysis
+OPEN_LIMIT_S = 3.0  # and the analysis
 LONGEST_READ_S = 30.0  # even where a stall is no reason to connect anew: a thread must end
 
 # FFmpeg looks at 20 frames to know their rate, unless told not to; it stops as soon as it knows
@@ -121,7 +121,7 @@ class RtspSource(Capture):
         """Connect; see `FrameSource`."""
         settings = self._settings
         address, password = settings.address, settings.password()
-        reach(address)  # fails sooner, and says why
+        greet(address)  # fails sooner, and says why
         try:
             url = address.with_login(password)
         except ValueError as exc:

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 
 import cv2
 
-_VARIABLE = "OPENCV_FFMPEG_CAPTURE_OPTIONS"
+CAPTURE_OPTIONS = "OPENCV_FFMPEG_CAPTURE_OPTIONS"
 _READ_AFTER_S = 0.3  # far longer than the call takes to read its options
 _SELECT_S = "5"
 
@@ -42,8 +42,9 @@ class Opening:
         with self._turn, self._changed:
             while options != self._value and (left_s := self._left_s()) > 0:
                 self._changed.wait(left_s)
-            if options != self._value:
-                os.environ[_VARIABLE] = self._value = options
+            self._value = options
+            if os.environ.get(CAPTURE_OPTIONS) != options:
+                os.environ[CAPTURE_OPTIONS] = options
             self._count += 1
             ticket = self._count
             self._begun[ticket] = time.monotonic()

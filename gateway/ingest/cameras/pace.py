@@ -40,7 +40,7 @@ class RealClock:
 
 
 class Backoff:
-    """How long to wait before the next try: 0.5 s, doubled up to 2.5 s.
+    """How long to wait before the next try: 0.5 s, doubled up to 2 s.
 
     Each wait is by chance up to half shorter, so that cameras behind one switch do not come back
     all at once. The cap is what lets a camera that returned be processed again within 5 s.
@@ -50,7 +50,7 @@ class Backoff:
     """
 
     FIRST_S = 0.5
-    CAP_S = 2.5
+    CAP_S = 2.0
 
     def __init__(self, random: "Random") -> None:
         self._random = random

@@ -9,7 +9,7 @@ from gateway.errors import CameraAwayError
 from gateway.ingest.cameras.address import Address
 
 CONNECT_LIMIT_S = 1.5
-_ANSWER_LIMIT_S = 2.0
+_ANSWER_LIMIT_S = 1.5
 _MAX_ANSWER_BYTES = 100_000
 
 Headers = list[tuple[str, str]]
@@ -24,17 +24,36 @@ def reach(address: Address, limit_s: float = CONNECT_LIMIT_S) -> None:
     _connect(address, limit_s).close()
 
 
+def greet(address: Address) -> None:
+    """See that what listens at the address answers, which FFmpeg would wait for much longer.
+
+    Raises:
+        CameraAwayError: Nobody does.
+    """
+    if address.scheme == "rtsps":
+        reach(address)
+        return
+    try:
+        _request(address, "OPTIONS", "")
+    except TimeoutError:
+        raise CameraAwayError(f"{address.host}:{address.port} does not answer") from None
+    except (OSError, ValueError):
+        raise CameraAwayError("what listens there does not speak RTSP") from None
+
+
 def diagnose(address: Address, password: str, transport: str) -> str:
     """Ask for the stream's description, and say why there are no frames."""
     if address.scheme == "rtsps":
         return "connected, but it gives no video: wrong user, password or path?"
     try:
-        status, headers, body = _describe(address, "")
+        status, headers, body = _request(address, "DESCRIBE", "")
         if status == 401 and address.user:
             login = authorization(headers, address, password)
-            status, _, body = _describe(address, login)
+            status, _, body = _request(address, "DESCRIBE", login)
     except CameraAwayError as exc:
         return str(exc)
+    except TimeoutError:
+        return "the camera does not answer"
     except (OSError, ValueError):
         return "what listens there does not speak RTSP"
     return _in_words(status, body, address, transport)
@@ -90,9 +109,9 @@ def _connect(address: Address, limit_s: float) -> socket.socket:
         raise CameraAwayError(f"{where}: {reason}") from None
 
 
-def _describe(address: Address, login: str) -> tuple[int, Headers, str]:
+def _request(address: Address, method: str, login: str) -> tuple[int, Headers, str]:
     """Return the answer's status, headers (names in lower case) and body."""
-    request = f"DESCRIBE {address.bare} RTSP/1.0\r\nCSeq: 1\r\nAccept: application/sdp\r\n"
+    request = f"{method} {address.bare} RTSP/1.0\r\nCSeq: 1\r\nAccept: application/sdp\r\n"
     with _connect(address, CONNECT_LIMIT_S) as connection:
         connection.settimeout(_ANSWER_LIMIT_S)
         connection.sendall(f"{request}{login}\r\n".encode())
