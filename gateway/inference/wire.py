@@ -183,8 +183,9 @@ def unpack_results(body: Any, wanted: int) -> list[Result]:  # noqa: ANN401 - fr
 
 
 def _result(row: list[Any]) -> Result:
-    *plain, seen = row
-    return Result(*plain, tuple(Seen(tuple(box), *rest) for box, *rest in seen))
+    label, score, confidence, numbers, state, suppress, since_ns, objects = row
+    seen = tuple(Seen(tuple(box), *rest) for box, *rest in objects)
+    return Result(label, score, confidence, numbers, state, suppress, since_ns, seen)
 
 
 def _array(content: bytes, shape: list[int]) -> NDArray[np.float32]:
