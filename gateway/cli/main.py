@@ -5,6 +5,7 @@ inference runtimes: importing all commands for each costs half a second here and
 small board.
 """
 
+import sys
 from difflib import get_close_matches
 from importlib import import_module
 from typing import Annotated, Any
@@ -14,6 +15,7 @@ from typer.core import TyperGroup
 from typer.main import get_command
 
 from gateway import __version__
+from gateway.processor import refusal
 
 _WHERE = {
     "run": "running:run",
@@ -90,5 +92,7 @@ def _weir(
 
 
 def main() -> None:
-    """Run the command line."""
+    """Run the command line, unless this processor would not live through it."""
+    if why := refusal():
+        sys.exit(f"weir: {why}")
     weir()
