@@ -5,6 +5,7 @@ environment (``WEIR_MQTT__PORT=1884``); later ones win. Unknown keys are refused
 """
 
 import os
+import sysconfig
 import tomllib
 from collections import Counter
 from pathlib import Path
@@ -30,7 +31,15 @@ from gateway.config.sections import (
 )
 from gateway.errors import ConfigError
 
-SHIPPED = Path(__file__).resolve().parents[2]
+
+def _shipped() -> Path:
+    """Return the tree that this module lies in, or else the environment's folder of data."""
+    tree = Path(__file__).resolve().parents[2]
+    is_tree = (tree / "firmware_profiles").is_dir()
+    return tree if is_tree else Path(sysconfig.get_path("data")) / "share" / "weir"
+
+
+SHIPPED = _shipped()
 """Where the shipped ``plugins/`` and ``firmware_profiles/`` lie."""
 
 CONFIG_VARIABLE = "WEIR_CONFIG"
