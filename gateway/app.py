@@ -30,8 +30,9 @@ from gateway.outcomes.packet import room_for_numbers
 from gateway.pipeline import Pipeline
 from gateway.profiles import Catalog, ProfileDirectory
 from gateway.roster import Roster
+from gateway.settling import settle
 from gateway.snapshots import Album
-from gateway.status import QueueDepth, Running
+from gateway.status import QueueDepth, Running, is_ready
 from gateway.telling import Site, Surroundings
 from gateway.topics import OUTCOME_ROOT
 from gateway.watching import Sights
@@ -105,6 +106,7 @@ async def gateway(settings: Settings) -> AsyncIterator[Running]:
         start("subscriptions", _follow_filters(running))
         start("queue", _watch_queue(running))
         start("pipeline", running.pipeline.run())
+        start("settling", settle(lambda: is_ready(running), running.store.forget_copies))
         await stack.enter_async_context(serve(running, registry))
         running.source.start()
         stack.push_async_callback(_finish, running)

@@ -112,6 +112,6 @@ def _sweep_states(connection: duckdb.DuckDBPyConnection) -> None:
     connection.execute("DELETE FROM plugin_state")
     for plugin, by_source in states.items():
         connection.execute(
-            "INSERT INTO plugin_state VALUES (?, make_timestamp(?), ?)",
+            "INSERT INTO plugin_state (plugin, written, packed) VALUES (?, make_timestamp(?), ?)",
             [plugin, time.time_ns() // 1000, pack_states(by_source)],
         )

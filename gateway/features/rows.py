@@ -35,7 +35,7 @@ class ReadingInserter:
             self._columns["series"][:size] = batch.series[part]
             self._columns["value"][:size] = batch.value[part]
             self._connection.execute(
-                f"INSERT INTO reading SELECT * FROM reading_columns_ LIMIT {size}"  # noqa: S608 - a number
+                f"INSERT INTO reading BY NAME SELECT * FROM reading_columns_ LIMIT {size}"  # noqa: S608 - a number
             )
 
 

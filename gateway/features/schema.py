@@ -5,17 +5,22 @@ its own, which takes 100 ms for 500 rows instead of 1.5 ms.
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-VERSION = 1
+VERSION = 2
+"""Of the tables below. Whoever changes them adds a `Step` that brings older stores there."""
+
+OLDEST_READER = 1
+"""The oldest version whose code can use a store of this one: columns and tables that are added do
+not raise it, for inserts name their columns; see docs/decisions/0009-store-versions.md."""
 
 Columns = Mapping[str, NDArray[Any]]
 
 TABLES = """
-CREATE TABLE meta (version INTEGER);
+CREATE TABLE meta (version INTEGER, oldest_reader INTEGER);
 CREATE TABLE series (
   id INTEGER, device TEXT, metric TEXT, unit TEXT, profile TEXT, source TEXT, kind TEXT);
 CREATE TABLE device (
@@ -38,7 +43,6 @@ SWITCH = "switch"
 """The kind of a series that holds 1 for true and 0 for false."""
 
 VIEWS = f"""
-ALTER TABLE series ADD COLUMN IF NOT EXISTS kind TEXT;
 CREATE OR REPLACE VIEW readings AS
   SELECT time, source, device, metric, value,
     CASE WHEN kind = '{SWITCH}' AND value IN (0, 1) THEN CAST(value = 1 AS TEXT) END AS text,
@@ -48,7 +52,34 @@ CREATE OR REPLACE VIEW readings AS
   SELECT time, source, device, metric, NULL, text_reading.value, unit, profile
   FROM text_reading JOIN series ON text_reading.series = series.id;
 """  # noqa: S608 - our own names
-"""What is brought up to date at each start: a store that an earlier version made has none of it."""
+"""What is made anew at each start: another version may have made it in its own way."""
+
+
+class Step(NamedTuple):
+    """How a store gets from one version to the next.
+
+    Attributes:
+        to: The version.
+        oldest_reader: The oldest version whose code can use a store of that one.
+        sql: Statements; run in one transaction with those of the other steps.
+    """
+
+    to: int
+    oldest_reader: int
+    sql: str
+
+
+STEPS = (
+    Step(
+        2,
+        1,
+        """
+        ALTER TABLE series ADD COLUMN IF NOT EXISTS kind TEXT;
+        ALTER TABLE meta ADD COLUMN IF NOT EXISTS oldest_reader INTEGER;
+        """,
+    ),
+)
+"""All of them, in their order."""
 
 
 def text(values: list[str]) -> NDArray[np.str_]:

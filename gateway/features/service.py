@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from gateway.features import migration
 from gateway.features.columns import Item
 from gateway.features.lateness import TooOld, too_old
 from gateway.features.marks import Mark
@@ -93,6 +94,10 @@ class FeatureService:
         wal = self._path.with_name(self._path.name + ".wal")
         size = sum(file.stat().st_size for file in (self._path, wal) if file.exists())
         return {"path": str(self._path), "bytes": size}
+
+    def forget_copies(self) -> list[Path]:
+        """Delete the copies kept before migrations; return which there were."""
+        return migration.forget_copies(self._path)
 
     def last(self, series: int) -> tuple[int, float] | None:
         """Return time (ns) and value of a series' last reading."""

@@ -14,13 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gateway.errors import StoreError
-from gateway.features import recovery
+from gateway.features import migration, recovery
 from gateway.features.columns import Batch, Item, digest, repeats_within, to_columns
 from gateway.features.marks import Mark, pack_states
 from gateway.features.recent import Recent, Rows
 from gateway.features.retention import Bounds, sweep
 from gateway.features.rows import ReadingInserter, StoredRows
-from gateway.features.schema import TABLES, VERSION, VIEWS, Columns
+from gateway.features.schema import OLDEST_READER, TABLES, VERSION, VIEWS, Columns
 from gateway.features.series import Register
 from gateway.features.tables import (
     DeadLetter,
@@ -84,13 +84,14 @@ class DuckStore:
     def _open(self) -> duckdb.DuckDBPyConnection:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
+            migration.prepare(self.path)
             connection = duckdb.connect(str(self.path), config={"threads": 1})
             connection.execute("SET memory_limit = '512MB'; SET TimeZone = 'UTC'")
             # SQL that a user or a plugin writes must not reach other files or the network.
             connection.execute("SET enable_external_access = false")
             if not connection.execute("SHOW TABLES").fetchall():
                 connection.execute(TABLES)
-                connection.execute("INSERT INTO meta VALUES (?)", [VERSION])
+                connection.execute("INSERT INTO meta VALUES (?, ?)", [VERSION, OLDEST_READER])
             connection.execute(VIEWS)
         except duckdb.Error as exc:
             raise StoreError(f"{self.path}: {exc}") from exc
@@ -218,7 +219,7 @@ class DuckStore:
 
     def _insert(self, table: str, columns: Columns) -> None:
         self._connection.register("columns_", dict(columns))
-        self._connection.execute(f"INSERT INTO {table} SELECT * FROM columns_")  # noqa: S608 - our own names
+        self._connection.execute(f"INSERT INTO {table} BY NAME SELECT * FROM columns_")  # noqa: S608 - our own names
         self._connection.unregister("columns_")
 
     def _insert_waveforms(self, waveforms: list[tuple[int, Waveform]]) -> None:
@@ -226,7 +227,8 @@ class DuckStore:
         for part in portions(waveforms, _INSERT_SAMPLES):
             self._connection.register("columns_", dict(waveform_columns(part)))
             self._connection.execute(
-                "INSERT INTO waveform SELECT time, series, rate_hz, list(value ORDER BY place)"
+                "INSERT INTO waveform BY NAME"
+                " SELECT time, series, rate_hz, list(value ORDER BY place) AS samples"
                 " FROM columns_ GROUP BY wave, time, series, rate_hz ORDER BY wave"
             )
             self._connection.unregister("columns_")
@@ -302,7 +304,8 @@ class DuckStore:
         states = {source: mark.state for source, mark in marks.items() if mark.state is not None}
         if states:
             self._connection.execute(
-                "INSERT INTO plugin_state VALUES (?, make_timestamp(?), ?)",
+                "INSERT INTO plugin_state (plugin, written, packed)"
+                " VALUES (?, make_timestamp(?), ?)",
                 [plugin, time.time_ns() // 1000, pack_states(states)],
             )
 

@@ -123,7 +123,7 @@ def test_store_of_an_earlier_version_has_the_view_when_it_is_opened(tmp_path: Pa
     store = open_store(tmp_path)
     append(store, [message("door", NOW, state="open", level=3.0)])
     store.cursor().execute(
-        "DROP VIEW readings; ALTER TABLE series DROP COLUMN kind;"
+        "DROP VIEW readings; ALTER TABLE series DROP COLUMN kind; UPDATE meta SET version = 1;"
         "CREATE VIEW readings AS SELECT time, value FROM reading"
     )
     store.close()
