@@ -22,7 +22,9 @@ from gateway.ingest.cameras import CameraDirectory, Cameras
 from gateway.ingest.cameras.directory import Change
 from gateway.latency import Latencies
 from gateway.leaf.leaf import Leaf
+from gateway.leaf.unit import LeafUnit
 from gateway.ledger import Ledger
+from gateway.notify import Notifier
 from gateway.outcomes.forwarder import Forwarder
 from gateway.outcomes.lanes import Lanes
 from gateway.outcomes.outbox import leaf_outbox
@@ -33,6 +35,7 @@ from gateway.roster import Roster
 from gateway.settling import settle
 from gateway.snapshots import Album
 from gateway.status import QueueDepth, Running, is_ready
+from gateway.supervised import supervise
 from gateway.telling import Site, Surroundings
 from gateway.topics import OUTCOME_ROOT
 from gateway.watching import Sights
@@ -49,12 +52,17 @@ _SWITCH_S = 0.0005
 loop wait for each other, so that alone would be the latency."""
 
 
-async def run(settings: Settings, ready: Callable[[Running], None] | None = None) -> int:
+async def run(
+    settings: Settings,
+    ready: Callable[[Running], None] | None = None,
+    notifier: Notifier | None = None,
+) -> int:
     """Run a gateway until SIGTERM or SIGINT, then stop it in order.
 
     Args:
         settings: The configuration.
         ready: Called once devices can be served.
+        notifier: Tells systemd how it is.
 
     Returns:
         The exit code: 1 when a part of it failed.
@@ -62,15 +70,25 @@ async def run(settings: Settings, ready: Callable[[Running], None] | None = None
     Raises:
         ConfigError: The state directory cannot be written, or another gateway uses it.
         PortTakenError: The metrics port is taken.
-        LeafError: The nats-server does not start, or a port of it is taken.
+        LeafError: The nats-server does not start, a port of it is taken, or the one that runs as
+            a unit does not answer in time.
         StoreError: The store does not open.
     """
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
+    notifier = notifier or Notifier()
+    starting = asyncio.current_task()
+
+    def end() -> None:
+        stop.set()
+        if starting:
+            starting.cancel()
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
+        loop.add_signal_handler(number, end)
     try:
-        async with gateway(settings) as running:
+        async with gateway(settings, notifier) as running:
+            starting = None
             if ready:
                 ready(running)
             waits = [asyncio.ensure_future(e.wait()) for e in (stop, running.ended)]
@@ -78,14 +96,19 @@ async def run(settings: Settings, ready: Callable[[Running], None] | None = None
             for wait in waits:
                 wait.cancel()
             log.info("stopping")
+            notifier.stopping()
             return int(running.ended.is_set())
+    except asyncio.CancelledError:
+        if not stop.is_set():
+            raise
+        return 0  # told to stop before it had started
     finally:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.remove_signal_handler(number)
 
 
 @asynccontextmanager
-async def gateway(settings: Settings) -> AsyncIterator[Running]:
+async def gateway(settings: Settings, notifier: Notifier | None = None) -> AsyncIterator[Running]:
     """Start a gateway; at the end of the block it is stopped in order.
 
     Stopping: take in no more, finish what is in hand, write, close.
@@ -110,6 +133,8 @@ async def gateway(settings: Settings) -> AsyncIterator[Running]:
         await stack.enter_async_context(serve(running, registry))
         running.source.start()
         stack.push_async_callback(_finish, running)
+        if notifier and notifier.is_asked:
+            start("supervision", supervise(running, notifier))
         yield running
 
 
@@ -120,7 +145,7 @@ async def _build(settings: Settings, registry: CollectorRegistry, stack: AsyncEx
     await store.open()
     stack.push_async_callback(store.close)
     profiles = ProfileDirectory(settings.profile_dirs, settings.gateway.timezone)
-    leaf = Leaf(settings)
+    leaf = Leaf(settings) if settings.leaf.run == "here" else LeafUnit(settings)
     await leaf.start()
     stack.push_async_callback(leaf.stop)
     lanes = Lanes(settings.leaf.in_order_backlog)
@@ -181,7 +206,9 @@ def _store(settings: Settings) -> FeatureService:
     return FeatureService(settings.gateway.state_dir / "weir.duckdb", assets, bounds)
 
 
-def _source(settings: Settings, leaf: Leaf, catalog: Catalog, inbox: Inbox) -> MqttSource:
+def _source(
+    settings: Settings, leaf: Leaf | LeafUnit, catalog: Catalog, inbox: Inbox
+) -> MqttSource:
     mqtt, embedded = settings.mqtt, leaf.mqtt_address
     if embedded:
         broker = Broker(

@@ -80,6 +80,7 @@ class Pipeline:
         self.plugins: dict[str, Evaluation | Watching] = {}
         self._loops: dict[str, asyncio.Task[None]] = {}
         self._flushing = asyncio.Lock()
+        self._refused: set[str] = set()
 
     async def run(self) -> None:
         """Run until cancelled; then what is in hand is finished first, within limits."""
@@ -87,6 +88,11 @@ class Pipeline:
             group.create_task(self._ingest(), name="ingest")
             group.create_task(self._flush_forever(), name="flush")
             group.create_task(self._sweep_forever(), name="sweep")
+
+    @property
+    def is_storing(self) -> bool:
+        """Say whether what was to be stored last was stored, or nothing was to be."""
+        return not self._refused
 
     async def drain(self, limit_s: float) -> None:
         """Evaluate what is due, then write what is known; for an ordered stop.
@@ -197,9 +203,11 @@ class Pipeline:
                 appended = await self._store.append(items, dead)
             except StoreError as exc:
                 log.error("not stored, nothing is acknowledged: %s", exc)  # noqa: TRY400 - says it all
+                self._refused.add("readings")
                 await asyncio.sleep(exc.retry_after_s)
                 continue
             break
+        self._refused.discard("readings")
         self._latencies.observe("store", time.perf_counter() - began)
         self._acknowledge(messages)
         self._book(items, appended)
@@ -243,7 +251,9 @@ class Pipeline:
                 await self._store.write_marks(marks, [o for _, sent in settled for o in sent])
             except StoreError as exc:
                 log.error("watermarks not written, tried again: %s", exc)  # noqa: TRY400 - says it all
+                self._refused.add("watermarks")
                 return
+            self._refused.discard("watermarks")
             for plugin, (moved, sent) in zip(plugins, settled, strict=True):
                 plugin.telling.written(moved, sent)
 

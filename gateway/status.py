@@ -14,6 +14,7 @@ from gateway.ingest import Inbox, MqttSource
 from gateway.ingest.cameras import CameraDirectory
 from gateway.latency import STAGES, Latencies
 from gateway.leaf.leaf import Leaf
+from gateway.leaf.unit import LeafUnit
 from gateway.ledger import Ledger
 from gateway.outcomes.forwarder import Forwarder
 from gateway.outcomes.outbox import LeafOutbox
@@ -44,7 +45,7 @@ class Running:
     profiles: ProfileDirectory
     pipeline: Pipeline
     roster: Roster
-    leaf: Leaf
+    leaf: Leaf | LeafUnit
     outbox: LeafOutbox
     forwarder: Forwarder
     queue: "QueueDepth"

@@ -28,6 +28,7 @@ _WHERE = {
     "check": "running:check",
     "replay": "replay:replay",
     "hub": "hub:hub",
+    "leaf": "leaf:leaf",
     "plugin": "plugin:plugin",
     "profile": "profile:profile",
     "camera": "camera:camera",

@@ -1,8 +1,7 @@
 """Commands that run the gateway, or check that it could run: run, check."""
 
-import logging
+import faulthandler
 import os
-import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,7 +9,7 @@ import typer
 import uvloop
 from rich.markup import escape
 
-from gateway import app
+from gateway import app, journal
 from gateway.cli.console import (
     ConfigOption,
     JsonOption,
@@ -27,6 +26,7 @@ from gateway.config import Settings
 from gateway.errors import ConfigError
 from gateway.inference.directory import PluginDirectory
 from gateway.leaf.edge import USERS, EdgePorts, edge_table
+from gateway.notify import Notifier
 from gateway.profiles import Catalog
 from gateway.status import Running
 
@@ -56,8 +56,9 @@ def run(
         if hub is not None:
             tables["hub"] = {"url": hub}
         chosen = settings(config, state_dir, existing=True, **tables)
-        _log(chosen.gateway.log_level)
-        code = uvloop.run(app.run(chosen, _say_ready))
+        journal.set_up(chosen.gateway.log_level)
+        faulthandler.enable()  # a watchdog's SIGABRT leaves in the journal where each thread was
+        code = uvloop.run(app.run(chosen, _say_ready, Notifier.of(os.environ)))
     raise typer.Exit(code)
 
 
@@ -127,13 +128,3 @@ def _say_ready(running: Running) -> None:
 
 def _drop_in(chosen: Settings) -> Path:
     return chosen.plugin_dirs[-1]
-
-
-def _log(level: str) -> None:
-    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
-    logging.basicConfig(
-        level=level.upper(),
-        stream=sys.stderr,
-        format="%(asctime)s %(levelname)-7s %(name)s: %(message)s",
-    )
-    logging.getLogger("nats").setLevel(logging.ERROR)  # ours say it in words

@@ -63,6 +63,7 @@ class MqttSection(Section):
 class LeafSection(Section):
     """``[leaf]``: the nats-server that keeps outcomes until the hub has them."""
 
+    run: Literal["here", "unit"] = "here"  # unit: `weir leaf run` runs it, the gateway uses it
     port: int = Field(0, ge=0, le=65535)  # for this machine's processes; 0: a free one
     store_bytes: int = Field(512_000_000, ge=8_000_000)  # what may wait for the hub
     mqtt_store_bytes: int = Field(256_000_000, ge=8_000_000)  # sessions of the embedded broker

@@ -8,9 +8,11 @@ from pathlib import Path
 from threading import Lock
 from typing import Any, TypeVar
 
+import duckdb
 import numpy as np
 from numpy.typing import NDArray
 
+from gateway.errors import StoreError
 from gateway.features import migration
 from gateway.features.columns import Item
 from gateway.features.lateness import TooOld, too_old
@@ -235,6 +237,21 @@ class FeatureService:
             StoreError: DuckDB refused.
         """
         self.swept += await self._on_store(self._store.sweep, self._bounds)
+
+    async def answers(self) -> bool:
+        """Return once the store's thread has had a turn and DuckDB has answered a trivial query.
+
+        Raises:
+            StoreError: DuckDB refused: after a fatal error it does so until it is opened again.
+        """
+        return bool(await self._on_store(self._answers))
+
+    def _answers(self) -> bool:
+        try:
+            with self._store.cursor() as cursor:
+                return cursor.execute("SELECT 1").fetchone() == (1,)
+        except duckdb.Error as exc:
+            raise StoreError(f"{self._path}: {exc}") from exc
 
     async def query(self, statement: str) -> tuple[list[str], list[tuple[Any, ...]]]:
         """Answer a user's SELECT.

@@ -3,20 +3,21 @@
 import asyncio
 import logging
 import time
-from contextlib import suppress
+from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import psutil
 
 from gateway.config import Settings
 from gateway.errors import LeafError
-from gateway.leaf import orphan, streams
+from gateway.leaf import claim, orphan, streams
+from gateway.leaf.addresses import PASSWORDS_FILE, PORTS_FILE, Addresses, MqttAddress
 from gateway.leaf.edge import USERS, EdgePorts, leaf_dir, render_edge
 from gateway.leaf.handshake import shake_hands
+from gateway.leaf.login import read_login
 from gateway.leaf.passwords import keep_passwords
 from gateway.leaf.ports import Wanted, choose_ports
-from gateway.leaf.server import NatsServer
+from gateway.leaf.server import SERVER_FILE, NatsServer
 
 log = logging.getLogger(__name__)
 
@@ -27,16 +28,6 @@ _MQTT_REMEDY = (
     "set another one ([mqtt] port = 1884, or --port 1884), or use the broker that is there "
     '([mqtt] broker = "mqtt://127.0.0.1:1883")'
 )
-_ANYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}  # noqa: S104 - to compare with
-
-
-class MqttAddress(NamedTuple):
-    """Where the gateway itself connects to the embedded broker."""
-
-    host: str
-    port: int
-    username: str
-    password: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +56,7 @@ class Leaf:
 
     Args:
         settings: The configuration.
+        role: As what this process runs it: `claim.GATEWAY` or `claim.ALONE`.
         check_every_s: Between two looks at ``/healthz``.
         probe_every_s: Between two messages stored for trial; each costs the disk a sync.
         patience: How many checks in a row may fail before the server is restarted. A slow disk
@@ -75,6 +67,7 @@ class Leaf:
         self,
         settings: Settings,
         *,
+        role: str = claim.GATEWAY,
         check_every_s: float = 1.0,
         probe_every_s: float = 15.0,
         patience: int = 3,
@@ -84,8 +77,9 @@ class Leaf:
         self._probe_every_s = probe_every_s
         self._patience = patience
         self._directory = leaf_dir(settings)
-        self._passwords: dict[str, str] = {}
-        self._ports: EdgePorts | None = None
+        self._role = role
+        self._held = ExitStack()
+        self._addresses: Addresses | None = None
         self._server: NatsServer | None = None
         self._started_at = 0.0
         self._ready = False
@@ -95,21 +89,22 @@ class Leaf:
     @property
     def uplink_url(self) -> str:
         """Return where the outbox and the forwarder connect (account UP). Holds a password."""
-        return self._url("up")
+        return self._chosen.uplink_url
 
     @property
     def local_url(self) -> str:
         """Return where NATS clients of this box reach the devices' account (user ``ingest``)."""
-        return self._url("ingest")
+        return self._chosen.local_url
 
     @property
     def mqtt_address(self) -> MqttAddress | None:
         """Return where ingest connects, or None when the devices have another broker."""
-        port = self._chosen.mqtt
-        if port is None:
-            return None
-        host = self._settings.mqtt.host
-        return MqttAddress(_ANYWHERE.get(host, host), port, "ingest", self._passwords["ingest"])
+        return self._chosen.mqtt
+
+    @property
+    def is_waited_for(self) -> bool:
+        """Say whether it is away, and another process has to bring it back: never here."""
+        return False
 
     @property
     def domain(self) -> str:
@@ -131,21 +126,24 @@ class Leaf:
 
         Raises:
             ConfigError: The configuration cannot be rendered.
-            LeafError: A port is taken, another gateway uses the directory, or it does not start.
+            LeafError: A port is taken, another process uses the directory, or it does not start.
         """
         self._make_directory()
-        await orphan.reap(self._directory / "server.json")
-        try:
-            self._choose()
-        except OSError as exc:
-            raise LeafError(f"cannot write into {self._directory}: {exc.strerror}") from exc
-        await self._launch()
+        with claim.claim(self._directory / "lock", self._role) as held:
+            await orphan.reap(self._directory / SERVER_FILE)
+            try:
+                self._choose()
+            except OSError as exc:
+                raise LeafError(f"cannot write into {self._directory}: {exc.strerror}") from exc
+            await self._launch()
+            self._held = held.pop_all()
 
     async def stop(self) -> None:
         """Stop the server in order. May be called twice."""
         self._ready = self._link = False
         if self._server:
             await self._server.stop()
+        self._held.close()
 
     async def watch(self) -> None:
         """Watch the server and restart it, until cancelled; never gives up."""
@@ -186,26 +184,20 @@ class Leaf:
     def state(self) -> LeafState:
         """Return how the server is, as of the last check."""
         pid = self._server.pid if self._server else None
-        rss_bytes = 0
-        with suppress(psutil.Error):
-            rss_bytes = psutil.Process(pid).memory_info().rss if pid else 0
         return LeafState(
             running=pid is not None,
             ready=self._ready,
             restarts=self._restarts,
             link=self._link if self._settings.hub.url else None,
-            rss_bytes=rss_bytes,
+            rss_bytes=rss_bytes(pid),
             uptime_s=time.monotonic() - self._started_at if pid else 0.0,
         )
 
     @property
-    def _chosen(self) -> EdgePorts:
-        if self._ports is None:
+    def _chosen(self) -> Addresses:
+        if self._addresses is None:
             raise LeafError("the leaf was not started yet")
-        return self._ports
-
-    def _url(self, user: str) -> str:
-        return f"nats://{user}:{self._passwords[user]}@127.0.0.1:{self._chosen.client}"
+        return self._addresses
 
     def _make_directory(self) -> None:
         try:
@@ -223,13 +215,16 @@ class Leaf:
         }
         if mqtt.broker == "embedded":
             wanted["mqtt"] = Wanted(mqtt.host, mqtt.port, _MQTT_REMEDY)
-        ports = choose_ports(self._directory / "ports.json", wanted)
-        self._ports = EdgePorts(ports["client"], ports["monitor"], ports.get("mqtt"))
-        self._passwords = keep_passwords(self._directory / "passwords.json", USERS)
+        ports = choose_ports(self._directory / PORTS_FILE, wanted)
+        chosen = EdgePorts(ports["client"], ports["monitor"], ports.get("mqtt"))
+        passwords = keep_passwords(self._directory / PASSWORDS_FILE, USERS)
+        self._addresses = Addresses(mqtt.host, chosen, passwords)
 
     async def _launch(self) -> None:
-        config = render_edge(self._settings, self._chosen, self._passwords)
-        server = self._server = NatsServer(self._directory, self._chosen.monitor)
+        _, ports, passwords = self._chosen
+        secrets = {**passwords, "hub": read_login(self._settings.hub)}
+        config = render_edge(self._settings, ports, secrets)
+        server = self._server = NatsServer(self._directory, ports.monitor)
         await server.start(config)
         self._started_at = time.monotonic()
         try:
@@ -281,3 +276,11 @@ class Leaf:
             log.warning("leaf: the trial message was not stored: %s", exc)
             return False
         return True
+
+
+def rss_bytes(pid: int | None) -> int:
+    """Return the resident memory of a process; 0 where there is none."""
+    try:
+        return int(psutil.Process(pid).memory_info().rss) if pid else 0
+    except psutil.Error:
+        return 0

@@ -58,6 +58,11 @@ def record(file: Path, server_pid: int) -> None:
     file.write_text(json.dumps(found), encoding="utf-8")
 
 
+def recorded(file: Path) -> Identity | None:
+    """Return which server was noted last, whether it still lives or not; None without a note."""
+    return _read(file, "server")
+
+
 async def reap(file: Path) -> bool:
     """End a server that an earlier gateway left behind.
 
@@ -67,7 +72,7 @@ async def reap(file: Path) -> bool:
     Raises:
         LeafError: Its gateway still lives, so it is in use; or it could not be ended.
     """
-    server, owner = _read(file, "server"), _read(file, "owner")
+    server, owner = recorded(file), _read(file, "owner")
     if server is None or not is_alive(server):
         return False
     if owner is not None and is_alive(owner) and owner.pid != os.getpid():

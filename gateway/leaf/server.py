@@ -14,6 +14,9 @@ from gateway.leaf import orphan, tether
 from gateway.leaf.monitor import Monitor
 from gateway.leaf.passwords import write_private
 
+SERVER_FILE = "server.json"
+"""Which process the server is (see `orphan`), in its directory."""
+
 _VALIDATE_S = 10.0
 _START_S = 60.0  # a store of some hundred MB is read again after a crash
 _STOP_S = 5.0
@@ -120,7 +123,7 @@ class NatsServer:
                 start_new_session=True,  # Ctrl-C is for the gateway, which stops it in order
             )
         try:
-            orphan.record(self._directory / "server.json", process.pid)
+            orphan.record(self._directory / SERVER_FILE, process.pid)
         except OSError:
             process.kill()
             await process.wait()

@@ -316,11 +316,11 @@ def test_a_device_is_hung_up_on_when_its_payload_is_over_the_limit(party: Make) 
 
 async def test_device_password_opens_nothing_when_used_over_nats(leaf: Leaf) -> None:
     password = json.loads((leaf._directory / "passwords.json").read_text())["device"]
-    url = leaf.uplink_url.replace(f"up:{leaf._passwords['up']}", f"device:{password}")
+    url = leaf.uplink_url.replace(f"up:{leaf._chosen.passwords['up']}", f"device:{password}")
     with pytest.raises(LeafError, match="Authorization"):
         async with streams.connection(url):
             pass
-    anonymous = f"nats://127.0.0.1:{leaf._chosen.client}"
+    anonymous = f"nats://127.0.0.1:{leaf._chosen.ports.client}"
     with pytest.raises(LeafError, match="Authorization"):
         async with streams.connection(anonymous):
             pass

@@ -1,0 +1,173 @@
+"""The leaf of a gateway when another process runs it: `weir leaf run`, on the same directory.
+
+The two meet in its files: ports and passwords, and which process the server is. Nothing is started
+or stopped here, and a leaf that is away is waited for: its own process brings it back.
+"""
+
+import asyncio
+import logging
+import time
+
+import psutil
+
+from gateway.config import Settings
+from gateway.errors import LeafError
+from gateway.leaf import orphan, streams
+from gateway.leaf.addresses import Addresses, MqttAddress, read_addresses
+from gateway.leaf.edge import leaf_dir
+from gateway.leaf.leaf import LeafState, rss_bytes
+from gateway.leaf.monitor import Monitor
+from gateway.leaf.server import SERVER_FILE
+
+log = logging.getLogger(__name__)
+
+_LOOK_S = 0.2
+_TELL_EVERY_S = 10.0
+
+
+class LeafUnit:
+    """The leaf that runs as a process of its own.
+
+    Args:
+        settings: The configuration, the same as that process has.
+        check_every_s: Between two looks at ``/healthz``.
+        probe_every_s: Between two messages stored for trial, over a connection like the gateway's.
+        wait_s: How long a start waits for it.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        check_every_s: float = 1.0,
+        probe_every_s: float = 15.0,
+        wait_s: float = 120.0,
+    ) -> None:
+        self._settings = settings
+        self._check_every_s = check_every_s
+        self._probe_every_s = probe_every_s
+        self._wait_s = wait_s
+        self._file = leaf_dir(settings) / SERVER_FILE
+        self._addresses: Addresses | None = None
+        self._server: orphan.Identity | None = None
+        self._restarts = 0
+        self._healthy = self._ready = self._link = False
+        self._probed_at = 0.0
+
+    @property
+    def uplink_url(self) -> str:
+        """Return where the outbox and the forwarder connect (account UP). Holds a password."""
+        return self._chosen.uplink_url
+
+    @property
+    def mqtt_address(self) -> MqttAddress | None:
+        """Return where ingest connects, or None when the devices have another broker."""
+        return self._chosen.mqtt
+
+    @property
+    def is_waited_for(self) -> bool:
+        """Say whether it is away, and another process has to bring it back."""
+        return not self._healthy
+
+    async def start(self) -> None:
+        """Return once the leaf answers and takes a message.
+
+        Raises:
+            LeafError: It does not within the limit; the text says what is missing.
+        """
+        began = told_at = time.monotonic()
+        while reason := await self._reach():
+            now = time.monotonic()
+            if now - began > self._wait_s:
+                raise LeafError(f"waited {self._wait_s:.0f} s for the leaf: {reason}")
+            if told_at == began or now - told_at >= _TELL_EVERY_S:
+                told_at = now
+                log.info("waiting for the leaf (weir leaf run, weir-leaf.service): %s", reason)
+            await asyncio.sleep(_LOOK_S)
+        self._server = orphan.recorded(self._file)
+
+    async def stop(self) -> None:
+        """Use it no more; it goes on."""
+        self._healthy = self._ready = self._link = False
+
+    async def watch(self) -> None:
+        """Note how it is, until cancelled.
+
+        Raises:
+            LeafError: It has come back with other ports or passwords: what is connected here
+                would wait for ever.
+        """
+        while True:
+            await asyncio.sleep(self._check_every_s)
+            was_ready = self._ready
+            await self._check()
+            if was_ready and not self._ready:
+                log.warning("leaf: it does not answer; it is waited for")
+            elif self._ready and not was_ready:
+                log.info("leaf: it is back")
+
+    def state(self) -> LeafState:
+        """Return how the server is, as of the last check."""
+        pid = self._server.pid if self._server and orphan.is_alive(self._server) else None
+        return LeafState(
+            running=pid is not None or self._healthy,
+            ready=self._ready,
+            restarts=self._restarts,
+            link=self._link if self._settings.hub.url else None,
+            rss_bytes=rss_bytes(pid),
+            uptime_s=_uptime_s(pid),
+        )
+
+    @property
+    def _chosen(self) -> Addresses:
+        if self._addresses is None:
+            raise LeafError("the leaf was not reached yet")
+        return self._addresses
+
+    async def _reach(self) -> str:
+        """Return why it cannot be used yet; "" once it can."""
+        try:
+            found = self._addresses = read_addresses(self._settings)
+            self._healthy = await Monitor(found.ports.monitor).healthy()
+            if not self._healthy:
+                return f"it does not run on {self._file.parent}, or is not ready"
+            await streams.probe(found.uplink_url)
+        except LeafError as exc:
+            return str(exc)
+        self._ready, self._probed_at = True, time.monotonic()
+        return ""
+
+    async def _check(self) -> None:
+        monitor = Monitor(self._chosen.ports.monitor)
+        self._healthy = await monitor.healthy()
+        if not self._healthy:
+            self._see_it_stays()
+            self._ready = self._link = False
+            return
+        self._note_restart()
+        if not self._ready or time.monotonic() - self._probed_at >= self._probe_every_s:
+            self._ready = not await self._reach()
+        self._link = await monitor.links() > 0
+
+    def _note_restart(self) -> None:
+        found = orphan.recorded(self._file)
+        if found and found != self._server:
+            self._server = found
+            self._restarts += 1
+
+    def _see_it_stays(self) -> None:
+        """Raise if the leaf is now to be reached otherwise than it was."""
+        try:
+            found = read_addresses(self._settings)
+        except LeafError as exc:
+            log.debug("leaf: %s", exc)
+            return
+        if found != self._chosen:
+            raise LeafError("it was started on other ports, or with new passwords; starting anew")
+
+
+def _uptime_s(pid: int | None) -> float:
+    try:
+        return time.time() - psutil.Process(pid).create_time() if pid else 0.0
+    except psutil.Error:
+        return 0.0
