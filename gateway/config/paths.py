@@ -9,6 +9,7 @@ _FILES = (
     ("mqtt", "password_file"),
     ("mqtt", "ca_file"),
     ("hub", "credentials_file"),
+    ("hub", "login_file"),
     ("hub", "ca_file"),
 )
 _FOLDERS = (("plugins", "dirs"), ("profiles", "dirs"), ("cameras", "dirs"))

@@ -75,6 +75,7 @@ class HubSection(Section):
 
     url: Annotated[str, AfterValidator(hub_url)] = ""
     credentials_file: Path | None = None
+    login_file: Path | None = None  # user:password or a token, as a url has them
     ca_file: Path | None = None
 
     @property

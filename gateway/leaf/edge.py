@@ -28,6 +28,8 @@ that sends more, so a limit of exactly 1 MB would cut off a device that sends 1 
 UP_SPARE_BYTES = 16 * MEGABYTE  # besides the outgoing queue: the probe, small streams
 _LOG_BYTES = 5 * MEGABYTE
 _LEAF_PORT = 7422
+_ENCRYPTED = ("tls", "wss")
+_TLS_S = 10  # nats-server's own 2 s are short for a mobile link
 _USERINFO = "%:!$&'()*+,;=~"  # what may stand in it unescaped, and escapes (RFC 3986, 3.2.1)
 
 _CLOSED = ("$JS.>", "$JSC.>", "$NRG.>", "$SYS.>", "$SRV.>", "$KV.>", "$O.>", "$G.>")
@@ -59,7 +61,7 @@ def render_edge(settings: Settings, ports: EdgePorts, passwords: Mapping[str, st
     Args:
         settings: The gateway's configuration.
         ports: Already chosen.
-        passwords: One for each of `USERS`.
+        passwords: One for each of `USERS`, and the login at the hub as ``hub``, if there is one.
 
     Raises:
         ConfigError: The hub's url cannot be used, or the gateway is named as the hub is.
@@ -102,7 +104,8 @@ def edge_table(settings: Settings, ports: EdgePorts, passwords: Mapping[str, str
             "max_ack_pending": settings.mqtt.receive_maximum,
         }
     if settings.hub.url:
-        table["leafnodes"] = {"reconnect": "2s", "remotes": [_remote(settings.hub, name)]}
+        remote = _remote(settings.hub, name, passwords.get("hub", ""))
+        table["leafnodes"] = {"reconnect": "2s", "remotes": [remote]}
     return table
 
 
@@ -179,9 +182,10 @@ def device_permissions() -> Table:
     }
 
 
-def _remote(hub: HubSection, domain: str) -> Table:
+def _remote(hub: HubSection, domain: str, login: str) -> Table:
+    url = leaf_url(_with_login(hub.url, login))
     remote: dict[str, Value] = {
-        "url": leaf_url(hub.url),
+        "url": url,
         "account": "UP",
         "ignore_discovered_servers": True,  # else it dials whatever address the hub gossips
         # The queue's deliveries, acknowledgements and advisories are this side's own: without the
@@ -209,6 +213,17 @@ def _remote(hub: HubSection, domain: str) -> Table:
     }
     if hub.credentials_file:
         remote["credentials"] = str(hub.credentials_file.absolute())
+    tls: dict[str, Value] = {"timeout": _TLS_S}
     if hub.ca_file:
-        remote["tls"] = {"ca_file": str(hub.ca_file.absolute())}
+        tls["ca_file"] = str(hub.ca_file.absolute())
+    if hub.ca_file or urlsplit(url).scheme in _ENCRYPTED:
+        remote["tls"] = tls  # without this block tls:// goes on in the clear if the hub wants that
     return remote
+
+
+def _with_login(url: str, login: str) -> str:
+    if not login:
+        return url
+    parts = urlsplit(url)
+    host = parts.netloc.rpartition("@")[2]
+    return parts._replace(netloc=f"{login}@{host}").geturl()

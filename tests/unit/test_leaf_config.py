@@ -15,6 +15,7 @@ from gateway.leaf.conf import encode, quote
 from gateway.leaf.edge import USERS, EdgePorts, edge_table, leaf_url, render_edge
 from gateway.leaf.handshake import connect_packet
 from gateway.leaf.hub_config import render_hub_config
+from gateway.leaf.login import read_login
 from gateway.leaf.passwords import keep_passwords
 
 PORTS = EdgePorts(client=15110, monitor=15118, mqtt=15111)
@@ -195,3 +196,26 @@ def test_connect_packet_is_mqtt_3_1_1_when_made() -> None:
     assert connect_packet("c", "u", "pw") == (
         b"\x10\x14\x00\x04MQTT\x04\xc2\x00\x0a\x00\x01c\x00\x01u\x00\x02pw"
     )
+
+
+@pytest.mark.parametrize(
+    ("url", "is_enforced"), [("tls://h", True), ("wss://h", True), ("nats://h", False)]
+)
+def test_the_link_is_encrypted_when_the_url_says_tls(url: str, *, is_enforced: bool) -> None:
+    table: Any = edge_table(settings(hub={"url": url}), PORTS, PASSWORDS)
+    assert ("tls" in table["leafnodes"]["remotes"][0]) == is_enforced
+
+
+def test_the_login_of_a_file_stands_in_the_url_when_there_is_one() -> None:
+    table: Any = edge_table(
+        settings(hub={"url": "wss://h/x"}), PORTS, {**PASSWORDS, "hub": "shop:a%40b"}
+    )
+    assert table["leafnodes"]["remotes"][0]["url"] == "wss://shop:a%40b@h:443/x"
+
+
+@pytest.mark.parametrize("content", ["", "a b", "u:p@host", "//h", "a:b:c"])
+def test_a_login_file_is_refused_when_it_holds_something_else(tmp_path: Path, content: str) -> None:
+    (tmp_path / "login").write_text(content)
+    hub = settings(hub={"url": "tls://h", "login_file": str(tmp_path / "login")}).hub
+    with pytest.raises(ConfigError, match=r"hub\.login_file"):
+        read_login(hub)
