@@ -20,18 +20,25 @@ from gateway.processor import refusal
 _WHERE = {
     "run": "running:run",
     "demo": "demo:demo",
+    "join": "join:join",
+    "leave": "join:leave",
     "status": "questions:status",
     "devices": "questions:devices",
     "outcomes": "outcomes:outcomes",
     "deadletters": "questions:deadletters",
     "sql": "questions:sql",
     "check": "running:check",
+    "doctor": "doctor:doctor",
+    "support-bundle": "support:support_bundle",
     "replay": "replay:replay",
     "hub": "hub:hub",
     "leaf": "leaf:leaf",
     "plugin": "plugin:plugin",
     "profile": "profile:profile",
     "camera": "camera:camera",
+    "device": "device:device",
+    "pair": "pair:pair",
+    "access": "access:access",
 }
 """Each command's module in `gateway.cli`, and its function or group there."""
 
