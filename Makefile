@@ -5,7 +5,7 @@ WEIR := $(VENV)/bin/weir
 PIP := $(PY) -m pip install --quiet --disable-pip-version-check --no-deps
 export ORT_DISABLE_TELEMETRY := 1
 
-.PHONY: help install install-dev demo check test bench model lock clean
+.PHONY: help install install-dev demo check test bench model lock deb apt-repo clean
 .DELETE_ON_ERROR:
 
 help: ## this list
@@ -54,6 +54,12 @@ model: install-dev ## make the shipped plugin's model anew
 
 lock: ## resolve the pinned requirements anew (needs uv)
 	requirements/lock.sh
+
+deb: ## Debian packages for amd64 and arm64 into dist/ (DIST=trixie: Debian 13; FAST=1: large, at once)
+	@DIST="$(DIST)" FAST="$(FAST)" ARCHES="$(ARCHES)" packaging/deb.sh
+
+apt-repo: ## a signed apt repository of those packages in dist/apt
+	@packaging/apt-repo.sh
 
 clean: ## remove what the commands above made
 	rm -rf $(VENV) .tools build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache \

@@ -1,5 +1,6 @@
 #!/bin/sh
-# Builds the Debian packages into dist/DIST, for amd64 and arm64, on amd64. `make deb` calls it.
+# Builds the Debian packages for amd64 and arm64, on amd64: into dist for Debian 12, into dist/trixie
+# for Debian 13. `make deb` calls it.
 #   DIST=bookworm|trixie  FAST=1: zstd, large and quick, for tests  ARCHES="amd64 arm64"
 #   PYTHON=a Python of the target's minor version (3.11, 3.13), where it is not /usr/bin/python3.x
 set -eu
@@ -21,7 +22,8 @@ python=${PYTHON:-/usr/bin/python$minor}
 }
 compression="-Zxz"
 [ -z "${FAST-}" ] || compression="-Zzstd -z3"
-out=$PWD/dist/$dist
+out=$PWD/dist
+[ "$dist" = bookworm ] || out=$out/$dist
 mkdir -p "$out"
 started=$(date +%s)
 for arch in $arches; do
@@ -45,6 +47,9 @@ for arch in $arches; do
     nice dpkg-buildpackage --no-sign --host-arch "$arch" "$which" --no-check-builddeps \
       >"../build.log" 2>&1 || { tail -40 ../build.log >&2; exit 1; }
   )
+  # What an earlier build left there would be taken for this one's.
+  rm -f "$out"/weir-runtime*_"$arch".deb "$out"/weir_*_"$arch".*
+  [ "$arch" != amd64 ] || rm -f "$out"/weir-gateway_*_all.deb
   mv "${tree%/weir}"/*.deb "${tree%/weir}"/*.changes "${tree%/weir}"/*.buildinfo "$out/"
   rm -rf "$tree"
 done
