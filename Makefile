@@ -5,7 +5,7 @@ WEIR := $(VENV)/bin/weir
 PIP := $(PY) -m pip install --quiet --disable-pip-version-check --no-deps
 export ORT_DISABLE_TELEMETRY := 1
 
-.PHONY: help install install-dev demo check test bench model lock deb apt-repo clean
+.PHONY: help install install-dev demo check check-units test bench model lock deb apt-repo clean
 .DELETE_ON_ERROR:
 
 help: ## this list
@@ -37,6 +37,9 @@ check: install-dev ## format, lint, types, layers
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports
+
+check-units: ## how closed the systemd units are; each at most 2.0 of 10
+	@packaging/check-units.sh
 
 test: install-dev ## all tests, with real servers; a few minutes
 	@tests/get-mosquitto.sh

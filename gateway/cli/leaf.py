@@ -32,7 +32,7 @@ def run(config: ConfigOption = None, state_dir: StateOption = None) -> None:
     Example: `weir leaf run -c /etc/weir/gateway.toml`
     """
     with told():
-        chosen = settings(config, state_dir, existing=True)
+        chosen = settings(config, state_dir)  # nats-server says which of its files is missing
         journal.set_up(chosen.gateway.log_level, "weir-leaf")
         faulthandler.enable()
         asyncio.run(_run(chosen))

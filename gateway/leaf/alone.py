@@ -22,8 +22,8 @@ async def serve(settings: Settings, stop: asyncio.Event, notifier: Notifier) -> 
     """
     leaf = Leaf(settings, role=claim.ALONE)
     notifier.status("starting nats-server")
-    starting = asyncio.ensure_future(leaf.start())
-    stopped = asyncio.ensure_future(stop.wait())
+    starting = asyncio.create_task(leaf.start())
+    stopped = asyncio.create_task(_wait(stop))
     try:
         await asyncio.wait({starting, stopped}, return_when=asyncio.FIRST_COMPLETED)
         if not starting.done():
@@ -40,13 +40,17 @@ async def serve(settings: Settings, stop: asyncio.Event, notifier: Notifier) -> 
         await leaf.stop()
 
 
-async def _watch(leaf: Leaf, stopped: "asyncio.Future[bool]", notifier: Notifier) -> None:
+async def _wait(event: asyncio.Event) -> None:
+    await event.wait()
+
+
+async def _watch(leaf: Leaf, stopped: "asyncio.Task[None]", notifier: Notifier) -> None:
     async def answers() -> bool:
         return leaf.state().ready
 
     watching = [
-        asyncio.ensure_future(leaf.watch()),
-        asyncio.ensure_future(keep_alive(notifier, {"nats-server": answers}, lambda: line(leaf))),
+        asyncio.create_task(leaf.watch()),
+        asyncio.create_task(keep_alive(notifier, {"nats-server": answers}, lambda: line(leaf))),
     ]
     try:
         await asyncio.wait({stopped, *watching}, return_when=asyncio.FIRST_COMPLETED)

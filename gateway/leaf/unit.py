@@ -127,33 +127,43 @@ class LeafUnit:
     async def _reach(self) -> str:
         """Return why it cannot be used yet; "" once it can."""
         try:
-            found = self._addresses = read_addresses(self._settings)
+            found = read_addresses(self._settings)
             self._healthy = await Monitor(found.ports.monitor).healthy()
             if not self._healthy:
                 return f"it does not run on {self._file.parent}, or is not ready"
-            await streams.probe(found.uplink_url)
+            await self._probe(found)
         except LeafError as exc:
             return str(exc)
-        self._ready, self._probed_at = True, time.monotonic()
+        self._addresses = found
         return ""
+
+    async def _probe(self, addresses: Addresses) -> None:
+        self._ready = False
+        await streams.probe(addresses.uplink_url)
+        self._ready, self._probed_at = True, time.monotonic()
 
     async def _check(self) -> None:
         monitor = Monitor(self._chosen.ports.monitor)
         self._healthy = await monitor.healthy()
-        if not self._healthy:
+        if self._note_restart() or not (self._healthy and self._ready):
             self._see_it_stays()
+        if not self._healthy:
             self._ready = self._link = False
             return
-        self._note_restart()
         if not self._ready or time.monotonic() - self._probed_at >= self._probe_every_s:
-            self._ready = not await self._reach()
+            try:
+                await self._probe(self._chosen)
+            except LeafError as exc:
+                log.warning("leaf: the trial message was not stored: %s", exc)
         self._link = await monitor.links() > 0
 
-    def _note_restart(self) -> None:
+    def _note_restart(self) -> bool:
         found = orphan.recorded(self._file)
-        if found and found != self._server:
-            self._server = found
-            self._restarts += 1
+        if found is None or found == self._server:
+            return False
+        self._server = found
+        self._restarts += 1
+        return True
 
     def _see_it_stays(self) -> None:
         """Raise if the leaf is now to be reached otherwise than it was."""
