@@ -7,7 +7,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import paho.mqtt.client as paho
@@ -28,6 +28,7 @@ class Box:
     folder: Path
     ports: dict[int, int]
     process: subprocess.Popen[bytes]
+    passwords: dict[str, str] = field(default_factory=dict)
 
     @property
     def register(self) -> Register:
@@ -39,7 +40,7 @@ class Box:
 
     def add(self, name: str, own: tuple[str, ...] = (), reads: tuple[str, ...] = ()) -> str:
         """Let a device in; return its password."""
-        password = credentials.new_password()
+        self.passwords[name] = password = credentials.new_password()
         own = own or (f"tele/{name}/#",)
         self.register.add(Device(name, "", own, reads, credentials.hashed(password)))
         self.reload()
