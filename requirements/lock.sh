@@ -10,3 +10,4 @@ lock() {
 echo 'setuptools>=77' | lock - -o requirements/build.txt
 lock pyproject.toml -o requirements/run.txt
 lock pyproject.toml --extra dev --constraint requirements/run.txt -o requirements/dev.txt
+packaging/runtime-version.sh --renew
