@@ -1,0 +1,96 @@
+"""``python -m tests.box amd64|arm64|small``: build a clean box, take it through its life, tell."""
+
+import argparse
+import contextlib
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from tests.box import images, nspawn, vm
+from tests.box.lifecycle import Record, live
+from tests.box.machine import BoxError, Machine, SkipBox, run
+from tests.box.outside import Hub
+
+SKIPPED = 77
+DIST = Path(__file__).parents[2] / "dist"
+
+
+@contextlib.contextmanager
+def _folder() -> Iterator[Path]:
+    images.CACHE.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="run-", dir=images.CACHE) as folder:
+        yield Path(folder)
+
+
+def amd64(dist: Path) -> Record:
+    """Run the life cycle in systemd-nspawn."""
+    nspawn.can_run()
+    debs = images.packages(dist, "amd64")
+    base = images.base("amd64", debs)
+    with _folder() as folder, _running(nspawn.Nspawn(base, folder)) as box:
+        run(box, "mkdir /debs")
+        for deb in debs:
+            box.put(deb, "/debs")
+        with _hub(folder, box.outside) as hub:
+            return live(box, hub, debs, folder)
+
+
+def arm64(dist: Path) -> Record:
+    """Run the life cycle on an emulated board."""
+    vm.can_run(vm.ARM64)
+    debs = images.packages(dist, "arm64")
+    base = images.base("arm64", debs, kernel=True)
+    with _folder() as folder, _running(vm.Vm(vm.ARM64, base, debs, folder)) as box:
+        with _hub(folder, "127.0.0.1", box.outside) as hub:
+            return live(box, hub, debs, folder, rate_hz=8.0)
+
+
+@contextlib.contextmanager
+def _running(box: Machine) -> Iterator[Machine]:
+    try:
+        took_s = box.start()
+        print(f"  a clean Debian 12, {box.arch}, runs after {took_s:.1f} s", flush=True)  # noqa: T201
+        yield box
+    finally:
+        box.stop()
+
+
+@contextlib.contextmanager
+def _hub(folder: Path, host: str, seen_as: str = "") -> Iterator[Hub]:
+    hub = Hub(folder / "hub", host, seen_as)
+    try:
+        yield hub
+    finally:
+        hub.stop()
+
+
+KINDS = {"amd64": amd64, "arm64": arm64}
+
+
+def main() -> int:
+    """Run one kind of box; return 0, 1 for faults, or `SKIPPED` where none can run."""
+    parser = argparse.ArgumentParser(prog="python -m tests.box", description=__doc__)
+    parser.add_argument("kind", choices=KINDS)
+    parser.add_argument("--dist", type=Path, default=DIST, help="where the packages lie")
+    options = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    began = time.monotonic()
+    try:
+        record = KINDS[options.kind](options.dist)
+    except SkipBox as exc:
+        print(f"left out: {exc}")  # noqa: T201
+        return SKIPPED
+    except BoxError as exc:
+        print(f"FAILED: {exc}")  # noqa: T201
+        return 1
+    for fault in record.faults:
+        print(f"FAULT: {fault}")  # noqa: T201
+    print(f"{len(record.faults)} faults; {time.monotonic() - began:.0f} s")  # noqa: T201
+    return 1 if record.faults else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
