@@ -51,14 +51,23 @@ def settings(
     Raises:
         ConfigError: With all that is wrong.
     """
-    named = os.environ.get(CONFIG_VARIABLE)
-    path = config or (Path(named) if named else None)
-    if path is None and SYSTEM_CONFIG.is_file():
-        path = SYSTEM_CONFIG
+    path = configuration_file(config)
     if state_dir:
         tables.setdefault("gateway", {})["state_dir"] = str(state_dir.absolute())
     load = load_usable_settings if existing else load_settings
     return load(path, **tables)
+
+
+def configuration_file(config: Path | None) -> Path | None:
+    """Return the ``gateway.toml`` that a command speaks of, None where there is none.
+
+    Args:
+        config: The one named on the command line, if any.
+    """
+    named = os.environ.get(CONFIG_VARIABLE)
+    if config or named:
+        return config or Path(str(named))
+    return SYSTEM_CONFIG if SYSTEM_CONFIG.is_file() else None
 
 
 @contextmanager
