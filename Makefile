@@ -5,7 +5,7 @@ WEIR := $(VENV)/bin/weir
 PIP := $(PY) -m pip install --quiet --disable-pip-version-check --no-deps
 export ORT_DISABLE_TELEMETRY := 1
 
-.PHONY: help install install-dev demo check check-units test bench model lock deb apt-repo clean
+.PHONY: help install install-dev demo check check-units test bench model lock man deb apt-repo clean
 .DELETE_ON_ERROR:
 
 help: ## this list
@@ -57,6 +57,9 @@ model: install-dev ## make the shipped plugin's model anew
 
 lock: ## resolve the pinned requirements anew (needs uv)
 	requirements/lock.sh
+
+man: install ## manual pages and shell completions into build/man
+	@PYTHONPATH=. $(PY) packaging/make_man.py build/man
 
 deb: ## Debian packages for amd64 and arm64 into dist/ (DIST=trixie: Debian 13; FAST=1: large, at once)
 	@DIST="$(DIST)" FAST="$(FAST)" ARCHES="$(ARCHES)" packaging/deb.sh
