@@ -41,7 +41,7 @@ class Box:
     def add(self, name: str, own: tuple[str, ...] = (), reads: tuple[str, ...] = ()) -> str:
         """Let a device in; return its password."""
         self.passwords[name] = password = credentials.new_password()
-        own = own or (f"tele/{name}/#",)
+        own = own or (() if reads else (f"tele/{name}/#",))
         self.register.add(Device(name, "", own, reads, credentials.hashed(password)))
         self.reload()
         return password

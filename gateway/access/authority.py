@@ -99,10 +99,11 @@ class Authority:
         Raises:
             AccessError: openssl is not there, or says no.
         """
-        done = [] if self.certificate_file.is_file() else [self._make_authority(host)]
-        if why := self._overdue(names):
-            self.renew(names)
-            done.append(f"certificate of the broker: {why}")
+        with files.locked(self.folder):
+            done = [] if self.certificate_file.is_file() else [self._make_authority(host)]
+            if why := self._overdue(names):
+                self._renew(names)
+                done.append(f"certificate of the broker: {why}")
         return "; ".join(done)
 
     def renew(self, names: Sequence[str], *, new_key: bool = False) -> None:
@@ -115,6 +116,10 @@ class Authority:
         Raises:
             AccessError: openssl is not there, or says no.
         """
+        with files.locked(self.folder):
+            self._renew(names, new_key=new_key)
+
+    def _renew(self, names: Sequence[str], *, new_key: bool = False) -> None:
         key = self.folder / "server.key"
         with self._work(names[0], names) as work:
             if new_key or not key.is_file():
@@ -185,7 +190,6 @@ class Authority:
 
     def _work(self, name: str, names: Sequence[str]) -> TemporaryDirectory[str]:
         """Give a directory as ``openssl ca`` wants it."""
-        self.folder.mkdir(mode=0o750, parents=True, exist_ok=True)
         work = TemporaryDirectory(prefix=".", dir=self.folder)
         said = ", ".join(f"{'IP' if _is_address(n) else 'DNS'}:{n}" for n in names)
         Path(work.name, "index.txt").touch()

@@ -1,6 +1,9 @@
 """Files that survive a power cut, belong to the gateway's user and are nobody else's to read."""
 
+import fcntl
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 
@@ -16,6 +19,15 @@ def become_owner(folder: Path) -> None:
             os.setgroups([])
             os.setresgid(owner.st_gid, owner.st_gid, owner.st_gid)
             os.setresuid(owner.st_uid, owner.st_uid, owner.st_uid)
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Make a directory if need be, and hold it: one command at a time changes what is in it."""
+    folder.mkdir(mode=0o750, parents=True, exist_ok=True)
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def write(file: Path, text: str, mode: int = 0o640) -> None:

@@ -5,7 +5,6 @@ whole or not at all. A power cut in between leaves files of different age, which
 puts right before the broker starts again.
 """
 
-import fcntl
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -149,9 +148,7 @@ class Register:
     def _changing(self) -> Iterator[dict[str, Device]]:
         """Give the devices to be changed, one command at a time; then write what they are."""
         try:
-            self.folder.mkdir(mode=0o750, parents=True, exist_ok=True)
-            with (self.folder / "lock").open("w") as lock:
-                fcntl.flock(lock, fcntl.LOCK_EX)
+            with files.locked(self.folder):
                 known = self.devices()
                 yield known
                 self._write(known)

@@ -78,11 +78,11 @@ def add(
     Example: `weir device add plug-1 --profile tasmota`
     """
     with told():
-        dirs = settings(config, state_dir).profile_dirs
-        folder = folder_of(config, state_dir)
         found = Topics(profile, tuple(topic or ()), tuple(read or ()))
         if not (topic or read):
+            dirs = settings(config, state_dir).profile_dirs
             found = own_topics(name, profile or DEFAULT_PROFILE, dirs)
+        folder = folder_of(config, state_dir)
         entry = let_in(folder, name, found, psk=psk)
     show(entry, folder, host, json=json)
     if found.left_out and not json:

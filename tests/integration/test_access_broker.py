@@ -34,7 +34,7 @@ def test_hash_is_what_mosquitto_takes_when_a_device_connects(running: Box) -> No
 def test_gateway_hears_devices_and_they_only_themselves_when_all_subscribe_to_all(
     running: Box,
 ) -> None:
-    one, two = running.add("plug-1"), running.add("plug-2", reads=("cmnd/all/#",))
+    one, two = running.add("plug-1"), running.add("plug-2", ("tele/plug-2/#",), ("cmnd/#",))
     gateway = Client(running, "weir-gateway", running.gateway_password)
     first, second = Client(running, "plug-1", one), Client(running, "plug-2", two)
     for each in (gateway, first, second):

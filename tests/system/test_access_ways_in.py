@@ -88,7 +88,7 @@ def test_message_reaches_nobody_when_its_topic_is_anothers(
     thief = device(running, "thief")
     victim.hear("tele/victim/#")
     for topic in ("tele/victim/SENSOR", "outcomes/box/a", "cmnd/victim/POWER", "tele/victim"):
-        thief.say(topic, b"stolen")
+        assert thief.say(topic, b"stolen")
     thief.say("tele/thief/SENSOR", b"own")
     assert wait(lambda: ("tele/thief/SENSOR", b"own") in gateway.got)
     assert b"stolen" not in [payload for _, payload in (*gateway.got, *victim.got)]

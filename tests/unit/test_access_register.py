@@ -1,7 +1,11 @@
 """The register of devices and the files made from it; certificates; what is shown."""
 
 import json
+import os
 import stat
+import subprocess
+import sys
+import tempfile
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -17,6 +21,7 @@ from gateway.access.register import Device, Register
 from gateway.cli.access import access
 from gateway.cli.device import device
 
+ROOT = Path(__file__).parents[2]
 KEPT = (  # by mosquitto_passwd, of "secret-1"
     "$7$101$dXnR0VxRnRDvB5U7$98APy2pDMa2OJfqXQ/Y1PZ+7vhRYVPDQAQqa"
     "FOZZeVlWFJ01TpzJuobLLCy2sF3HFmHWalZOqsWgaC4IiBXapw=="
@@ -183,6 +188,20 @@ def test_password_is_shown_once_when_a_device_is_added(tmp_path: Path) -> None:
 )
 def test_lines_are_the_firmwares_own(tmp_path: Path, profile: str, says: str) -> None:
     assert says in run(device, "add", "thing", "-p", profile, "--state-dir", str(tmp_path))
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can go on as another user")
+def test_files_belong_to_the_gateways_user_when_root_adds_a_device() -> None:
+    nobody = 65534
+    with tempfile.TemporaryDirectory() as folder:  # pytest's own are root's alone
+        os.chown(folder, nobody, nobody)
+        subprocess.run(
+            [sys.executable, "-m", "gateway.cli", "device", "add", "x", "--state-dir", folder],
+            check=True, capture_output=True, cwd=ROOT,
+        )  # fmt: skip
+        made = [Path(folder, "mqtt"), *Path(folder, "mqtt").iterdir()]
+        assert len(made) > 5
+        assert {(file.stat().st_uid, file.stat().st_gid) for file in made} == {(nobody, nobody)}
 
 
 def test_key_is_shown_with_its_port_when_a_device_is_to_have_one(tmp_path: Path) -> None:
