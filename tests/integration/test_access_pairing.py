@@ -13,6 +13,7 @@ import pytest
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
 from gateway.access import broker
+from gateway.access.register import Register
 from tests.access_broker import Client, box, free_port, listens, wait
 
 ROOT = Path(__file__).parents[2]
@@ -21,18 +22,20 @@ ROOT = Path(__file__).parents[2]
 class Pairing:
     """`weir pair` in a process of its own."""
 
-    def __init__(self, state: Path, *options: str, minutes: float = 0.5) -> None:
+    def __init__(
+        self, state: Path, *options: str, minutes: float = 0.5, stdin: int = subprocess.DEVNULL
+    ) -> None:
         self.port = free_port()
         self.process = subprocess.Popen(
             [sys.executable, "-m", "gateway.cli", "pair", "--port", str(self.port), "--listen",
              "127.0.0.1", "--minutes", str(minutes), "--state-dir", str(state), "--host", "box",
              *options],
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True,
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=stdin, text=True,
             cwd=ROOT, env={**os.environ, "COLUMNS": "300"},
         )  # fmt: skip
-        assert wait(lambda: listens(self.port), 15), self.process.communicate()
+        assert wait(lambda: listens(self.port), 40), self.process.communicate()
 
-    def end(self, limit_s: float = 15.0) -> tuple[int, str, str]:
+    def end(self, limit_s: float = 40.0) -> tuple[int, str, str]:
         said, complained = self.process.communicate(timeout=limit_s)
         return self.process.returncode, said, complained
 
@@ -134,3 +137,22 @@ def test_exit_code_tells_when_a_wanted_device_did_not_come(tmp_path: Path) -> No
     assert code == 1
     assert "did not come: nobody" in complained
     assert time.monotonic() - began < 20
+
+
+def test_device_is_let_in_under_another_name_when_the_operator_types_it(tmp_path: Path) -> None:
+    terminal, stdin = os.openpty()
+    pairing = Pairing(tmp_path, minutes=0.12, stdin=stdin)
+    plug = Plug(pairing.port, "shellyplus1-a0b1", "shellyplus1-a0b1/rpc")
+    plug.say("shellyplus1-a0b1/status/switch:0", '{"id":0,"output":true,"apower":3.5}')
+    os.write(terminal, b"pump-switch\n")
+    code, said, complained = pairing.end()
+    plug.close()
+    os.close(terminal)
+    os.close(stdin)
+    assert code == 0, complained
+    assert "let it in as shellyplus1-a0b1?" in said + complained
+    config, reboot = (json.loads(payload) for _, payload in plug.got)
+    assert config["method"] == "Mqtt.SetConfig"
+    assert config["params"]["config"]["topic_prefix"] == "pump-switch"
+    assert reboot["method"] == "Shelly.Reboot"
+    assert Register(tmp_path / "mqtt").device("pump-switch").own == ("pump-switch/#",)
