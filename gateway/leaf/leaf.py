@@ -189,7 +189,7 @@ class Leaf:
             ready=self._ready,
             restarts=self._restarts,
             link=self._link if self._settings.hub.url else None,
-            rss_bytes=rss_bytes(pid),
+            rss_bytes=_rss_bytes(pid),
             uptime_s=time.monotonic() - self._started_at if pid else 0.0,
         )
 
@@ -278,7 +278,7 @@ class Leaf:
         return True
 
 
-def rss_bytes(pid: int | None) -> int:
+def _rss_bytes(pid: int | None) -> int:
     """Return the resident memory of a process; 0 where there is none."""
     try:
         return int(psutil.Process(pid).memory_info().rss) if pid else 0

@@ -1,9 +1,22 @@
 """What a nats-server tells about itself over HTTP on the loopback."""
 
 import asyncio
-from typing import Any
+from datetime import datetime
+from typing import Any, NamedTuple
 
 import aiohttp
+
+
+class Process(NamedTuple):
+    """What a server says of its own process.
+
+    Attributes:
+        rss_bytes: Resident memory.
+        uptime_s: Since its start.
+    """
+
+    rss_bytes: int = 0
+    uptime_s: float = 0.0
 
 
 class Monitor:
@@ -27,6 +40,14 @@ class Monitor:
         """Return how many leaf links are up; 0 also when the server does not answer."""
         answer = await self._get("/leafz")
         return int(answer["leafnodes"]) if answer else 0
+
+    async def process(self) -> Process:
+        """Return the server's memory and age; zeros when it does not answer."""
+        answer = await self._get("/varz")
+        if not answer:
+            return Process()
+        now, start = (datetime.fromisoformat(str(answer[key])) for key in ("now", "start"))
+        return Process(int(answer["mem"]), (now - start).total_seconds())
 
     async def _get(self, path: str) -> dict[str, Any] | None:
         try:

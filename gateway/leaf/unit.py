@@ -8,15 +8,13 @@ import asyncio
 import logging
 import time
 
-import psutil
-
 from gateway.config import Settings
 from gateway.errors import LeafError
 from gateway.leaf import orphan, streams
 from gateway.leaf.addresses import Addresses, MqttAddress, read_addresses
 from gateway.leaf.edge import leaf_dir
-from gateway.leaf.leaf import LeafState, rss_bytes
-from gateway.leaf.monitor import Monitor
+from gateway.leaf.leaf import LeafState
+from gateway.leaf.monitor import Monitor, Process
 from gateway.leaf.server import SERVER_FILE
 
 log = logging.getLogger(__name__)
@@ -53,6 +51,7 @@ class LeafUnit:
         self._restarts = 0
         self._healthy = self._ready = self._link = False
         self._probed_at = 0.0
+        self._process = Process()
 
     @property
     def uplink_url(self) -> str:
@@ -85,6 +84,7 @@ class LeafUnit:
                 log.info("waiting for the leaf (weir leaf run, weir-leaf.service): %s", reason)
             await asyncio.sleep(_LOOK_S)
         self._server = orphan.recorded(self._file)
+        self._process = await Monitor(self._chosen.ports.monitor).process()
 
     async def stop(self) -> None:
         """Use it no more; it goes on."""
@@ -108,14 +108,13 @@ class LeafUnit:
 
     def state(self) -> LeafState:
         """Return how the server is, as of the last check."""
-        pid = self._server.pid if self._server and orphan.is_alive(self._server) else None
         return LeafState(
-            running=pid is not None or self._healthy,
+            running=self._healthy,
             ready=self._ready,
             restarts=self._restarts,
             link=self._link if self._settings.hub.url else None,
-            rss_bytes=rss_bytes(pid),
-            uptime_s=_uptime_s(pid),
+            rss_bytes=self._process.rss_bytes,
+            uptime_s=self._process.uptime_s,
         )
 
     @property
@@ -149,6 +148,7 @@ class LeafUnit:
             self._see_it_stays()
         if not self._healthy:
             self._ready = self._link = False
+            self._process = Process()
             return
         if not self._ready or time.monotonic() - self._probed_at >= self._probe_every_s:
             try:
@@ -156,6 +156,7 @@ class LeafUnit:
             except LeafError as exc:
                 log.warning("leaf: the trial message was not stored: %s", exc)
         self._link = await monitor.links() > 0
+        self._process = await monitor.process()  # a closed unit may not look at another's process
 
     def _note_restart(self) -> bool:
         found = orphan.recorded(self._file)
@@ -174,10 +175,3 @@ class LeafUnit:
             return
         if found != self._chosen:
             raise LeafError("it was started on other ports, or with new passwords; starting anew")
-
-
-def _uptime_s(pid: int | None) -> float:
-    try:
-        return time.time() - psutil.Process(pid).create_time() if pid else 0.0
-    except psutil.Error:
-        return 0.0
