@@ -13,6 +13,7 @@ from tests.box import images, nspawn, vm
 from tests.box.lifecycle import Record, live
 from tests.box.machine import BoxError, Machine, SkipBox, run
 from tests.box.outside import Hub
+from tests.box.small import strain
 
 SKIPPED = 77
 DIST = Path(__file__).parents[2] / "dist"
@@ -43,9 +44,25 @@ def arm64(dist: Path) -> Record:
     vm.can_run(vm.ARM64)
     debs = images.packages(dist, "arm64")
     base = images.base("arm64", debs, kernel=True)
-    with _folder() as folder, _running(vm.Vm(vm.ARM64, base, debs, folder)) as box:
-        with _hub(folder, "127.0.0.1", box.outside) as hub:
-            return live(box, hub, debs, folder, rate_hz=8.0)
+    with (
+        _folder() as folder,
+        _running(vm.Vm(vm.ARM64, base, debs, folder)) as box,
+        _hub(folder, "127.0.0.1", box.outside) as hub,
+    ):
+        return live(box, hub, debs, folder, rate_hz=8.0)
+
+
+def small(dist: Path) -> Record:
+    """Load a box with 1 GB and 2 cores."""
+    vm.can_run(vm.AMD64)
+    debs = images.packages(dist, "amd64")
+    base = images.base("amd64", debs, kernel=True)
+    with (
+        _folder() as folder,
+        _running(vm.Vm(vm.AMD64, base, debs, folder, memory_mb=1024)) as box,
+        _hub(folder, "127.0.0.1", box.outside) as hub,
+    ):
+        return strain(box, hub, debs, folder)
 
 
 @contextlib.contextmanager
@@ -67,7 +84,7 @@ def _hub(folder: Path, host: str, seen_as: str = "") -> Iterator[Hub]:
         hub.stop()
 
 
-KINDS = {"amd64": amd64, "arm64": arm64}
+KINDS = {"amd64": amd64, "arm64": arm64, "small": small}
 
 
 def main() -> int:

@@ -45,7 +45,7 @@ class Agent:
             path="/bin/sh",
             arg=["-c", f"exec 2>&1 </dev/null; {command}"],
             env=[f"{name}={value}" for name, value in ENVIRONMENT.items()],
-            **{"capture-output": True},
+            capture_output=True,
         )
         until, pause_s = time.monotonic() + limit_s, 0.01
         while time.monotonic() < until:
@@ -63,7 +63,7 @@ class Agent:
         content = file.read_bytes()
         for at in range(0, len(content), _PIECE_BYTES):
             piece = base64.b64encode(content[at : at + _PIECE_BYTES]).decode()
-            self._ask("guest-file-write", handle=handle, **{"buf-b64": piece})
+            self._ask("guest-file-write", handle=handle, buf_b64=piece)
         self._ask("guest-file-close", handle=handle)
 
     def get(self, where: str, to: Path) -> None:
@@ -91,7 +91,8 @@ class Agent:
             self._socket.connect(str(self._path))
             self._sync()
         self._socket.settimeout(limit_s)
-        self._send({"execute": what, "arguments": arguments})
+        said = {name.replace("_", "-"): value for name, value in arguments.items()}
+        self._send({"execute": what, "arguments": said})
         answer = self._receive()
         if "error" in answer:
             raise BoxError(f"{what}: {answer['error'].get('desc')}")

@@ -63,7 +63,7 @@ def base(arch: str, debs: Sequence[Path], *, kernel: bool = False) -> Path:
     return ready
 
 
-def disk(tar: Path, debs: Sequence[Path], folder: Path, size: str = "5G") -> tuple[Path, Path, Path]:
+def disk(tar: Path, debs: Sequence[Path], folder: Path, size: str = "5G") -> tuple[Path, ...]:
     """Make a disk from a base, with our packages in /debs; return it, its kernel and its initrd."""
     root = folder / "root"
     try:
@@ -133,7 +133,8 @@ def _with_dependencies(plain: Path, ready: Path, arch: str, debs: Sequence[Path]
         _unpack(plain, root)
         sources = root / "etc/apt/sources.list"
         sources.write_text(f"deb {MIRROR} {_DIST} main\n")
-        apt = ["apt-get", "-qq", f"-oDir={root}/", f"-oDir::State::status={root}/var/lib/dpkg/status",
+        apt = ["apt-get", "-qq", f"-oDir={root}/",
+               f"-oDir::State::status={root}/var/lib/dpkg/status",
                f"-oAPT::Architecture={arch}", f"-oAPT::Architectures={arch}",
                "-oAPT::Sandbox::User=", "-oAPT::Keep-Downloaded-Packages=true"]  # fmt: skip
         _run([*apt, "update"])

@@ -6,12 +6,13 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import duckdb
 
-from benchmarks.truth import PLUGIN, Comparison, compare, expected
+from benchmarks.truth import Comparison, compare, expected
 from tests.box.machine import HOST_NAME, UNITS, BoxError, Machine, run, wait, write
 from tests.box.outside import Hub, Plant
 from tests.box.upgrade import CONFFILE, NEW_LINE, later
@@ -55,7 +56,7 @@ class Record:
         print(f"  {what:<44}{took:>10}  {remark}", flush=True)  # noqa: T201 - the test's table
 
     def goal(self, what: str, seconds: float, goal_s: float, remark: str = "") -> None:
-        """Note a row that has a goal: missed by far it is a fault, for machines are busy at times."""
+        """Note a row with a goal; missed by far it is a fault, for machines are busy at times."""
         missed = " (missed)" if seconds > goal_s else ""
         self.add(what, seconds, f"{remark}goal: {goal_s:.0f} s{missed}")
         self.expect(seconds <= _BUSY * goal_s, f"{what}: {seconds:.0f} s")
@@ -103,6 +104,43 @@ class Life:
             return {}
         return found
 
+    def install(self) -> None:
+        """Install our packages, and wait until devices may come."""
+        names = " ".join(f"/debs/{deb.name}" for deb in self.debs)
+        began = time.monotonic()
+        run(self.box, f"{APT} install {names}", 180)
+        size = sum(deb.stat().st_size for deb in self.debs) / 1e6
+        took_s = time.monotonic() - began
+        self.record.goal("apt install", took_s, 20 * self.box.slowness, f"{size:.0f} MB; ")
+        self.record.add("until it is ready for devices", self.await_units())
+
+    def join(self) -> None:
+        """Join the hub."""
+        scheme, _, rest = self.hub.leaf_url.partition("://")
+        login, _, where = rest.rpartition("@")
+        user, _, password = login.partition(":")
+        write(self.box, "/root/hub.token", password)
+        known = f" --user {user} --token-file /root/hub.token" if login else ""
+        with self.timed("weir join"):
+            run(self.box, f"weir join {scheme}://{where}{known} --wait 0 --json", 60)
+
+    def drop(self, plugin: Path) -> None:
+        """Drop a plugin in."""
+        self.box.put(plugin, f"{STATE}/plugins")
+        self.record.add("a plugin is dropped in", None, plugin.name)
+
+    def settle(self) -> None:
+        """Wait until nothing is under way."""
+
+        def settled() -> bool:
+            status = self.status()
+            if not status:
+                return False
+            due = sum(plugin["due"] for plugin in status["plugins"])
+            return not (status["messages"]["in_hand"] or due or status["outcomes"]["queued"])
+
+        wait("the gateway to settle", settled, 60 * self.box.slowness, 0.5)
+
     def await_units(self, limit_s: float = 60.0) -> float:
         """Wait until every unit is active and the gateway is ready for devices."""
         command = f"systemctl is-active {' '.join(UNITS)} | grep -cx active"
@@ -148,11 +186,11 @@ def live(box: Machine, hub: Hub, debs: list[Path], folder: Path, rate_hz: float 
     life = Life(box, hub, debs, folder, rate_hz)
     run(box, f"{_LIST} > /root/before")
     began = time.monotonic()
-    _install(life)
+    life.install()
     _look(life)
     _let_in(life)
-    _join(life)
-    _drop_plugin(life)
+    life.join()
+    life.drop(ROOT / "benchmarks/plugins/bench-mean")
     address = box.device_address(1883)
     with Plant(life.passwords, address, len(_DEVICES) / rate_hz) as plant:
         wait("an outcome", hub.count, 60.0 * box.slowness, 0.05)
@@ -164,21 +202,11 @@ def live(box: Machine, hub: Hub, debs: list[Path], folder: Path, rate_hz: float 
         _upgrade(life, plant)
         life.begin("end", plant)
         plant.finish(60 * box.slowness)
-        _settle(life)
+        life.settle()
     _account(life, plant)
     _remove_and_reinstall(life)
     _purge(life)
     return life.record
-
-
-def _install(life: Life) -> None:
-    names = " ".join(f"/debs/{deb.name}" for deb in life.debs)
-    began = time.monotonic()
-    run(life.box, f"{APT} install {names}", 180)
-    took_s = time.monotonic() - began
-    size = sum(deb.stat().st_size for deb in life.debs) / 1e6
-    life.record.goal("apt install", took_s, 20 * life.box.slowness, f"{size:.0f} MB; ")
-    life.record.add("until it is ready for devices", life.await_units())
 
 
 def _look(life: Life) -> None:
@@ -207,21 +235,6 @@ def _let_in(life: Life) -> None:
         remarks.append(f"{len(_DEVICES)} devices")
 
 
-def _join(life: Life) -> None:
-    scheme, _, rest = life.hub.leaf_url.partition("://")
-    login, _, where = rest.rpartition("@")
-    user, _, password = login.partition(":")
-    write(life.box, "/root/hub.token", password)
-    known = f" --user {user} --token-file /root/hub.token" if login else ""  # none on a loopback
-    with life.timed("weir join"):
-        run(life.box, f"weir join {scheme}://{where}{known} --wait 0 --json", 60)
-
-
-def _drop_plugin(life: Life) -> None:
-    life.box.put(ROOT / "benchmarks/plugins/bench-mean", f"{STATE}/plugins")
-    life.record.add("a plugin is dropped in", None, PLUGIN)
-
-
 def _kill_each(life: Life, plant: Plant) -> None:
     for unit in UNITS:
         life.begin(f"kill {unit}", plant)
@@ -229,18 +242,16 @@ def _kill_each(life: Life, plant: Plant) -> None:
         life.record.expect(before, f"{unit} has no process")
         began = time.monotonic()
         run(life.box, f"kill -9 {before}")
-        active = f"systemctl is-active {unit}"
-        wait(
-            f"{unit} after kill -9",
-            lambda active=active, unit=unit, before=before: (
-                life.box.call(active).text.strip() == "active" and life.pid(unit) not in {0, before}
-            ),
-            30 * life.box.slowness,
-        )
+        wait(f"{unit} after kill -9", partial(_is_back, life, unit, before), 30 * life.box.slowness)
         back_s = time.monotonic() - began
         life.next_outcome()
         all_s = time.monotonic() - began
         life.record.add(f"kill -9 {unit}: next outcome", all_s, f"unit active in {back_s:.1f} s")
+
+
+def _is_back(life: Life, unit: str, before: int) -> bool:
+    active = life.box.call(f"systemctl is-active {unit}").text.strip() == "active"
+    return active and life.pid(unit) not in {0, before}
 
 
 def _restart(life: Life, plant: Plant) -> None:
@@ -280,20 +291,7 @@ def _upgrade(life: Life, plant: Plant) -> None:
         life.record.expect(EDIT in kept, f"{name}: the edited conffile is lost")
         if name == "upgrade":
             beside = life.box.call(f"cat /{CONFFILE}.dpkg-dist").text
-            life.record.expect(NEW_LINE in beside, "the new conffile does not lie beside the edited")
-
-
-def _settle(life: Life) -> None:
-    """Wait until nothing is under way."""
-
-    def settled() -> bool:
-        status = life.status()
-        if not status:
-            return False
-        due = sum(plugin["due"] for plugin in status["plugins"])
-        return not (status["messages"]["in_hand"] or due or status["outcomes"]["queued"])
-
-    wait("the gateway to settle", settled, 60 * life.box.slowness, 0.5)
+            life.record.expect(NEW_LINE in beside, "the new conffile does not lie beside")
 
 
 def _account(life: Life, plant: Plant) -> None:
@@ -381,6 +379,8 @@ def _purge(life: Life) -> None:
     gone = [file for file in ADMIN_FILES if file not in left]
     record.expect(not gone, f"the administrator's files are gone: {gone}")
     others = [line for line in left if line and line not in kept and line not in ours]
-    record.add("left behind by ours, by others", None, f"{len(ours)}, {len(others)}")
+    python = sum("python3" in line for line in others)
+    remark = f"{len(ours)}; by Debian's python3 {python}, by others {len(others) - python}"
+    record.add("files left behind by ours", None, remark)
     failed = run(box, "systemctl --failed --plain --no-legend").strip()
     record.expect(not failed, f"failed units: {failed}")

@@ -50,9 +50,7 @@ class Nspawn:
         self._log = folder / f"{self._name}.log"
         self._process: subprocess.Popen[bytes] | None = None
         self._root.mkdir(parents=True)
-        subprocess.run(
-            ["tar", "-C", self._root, "--numeric-owner", "-xf", base], check=True
-        )
+        subprocess.run(["tar", "-C", self._root, "--numeric-owner", "-xf", base], check=True)
         (self._root / "etc/machine-id").write_text("")
         (self._root / "etc/hostname").write_text(f"{HOST_NAME}\n")
         (self._root / "etc/hosts").write_text(f"127.0.0.1 localhost {HOST_NAME}\n")
@@ -64,12 +62,12 @@ class Nspawn:
         alone = [] if managed else ["--register=no", "--keep-unit"]
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
-                ["systemd-nspawn", "--quiet", f"--directory={self._root}",
-                 f"--machine={self._name}", "--boot", "--network-veth", "--console=read-only",
+                [*self._entering(managed=managed), "systemd-nspawn", "--quiet",
+                 f"--directory={self._root}", f"--machine={self._name}", "--boot",
+                 "--network-veth", "--console=read-only",
                  "--link-journal=no", "--resolv-conf=off", "--timezone=off", *alone],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
                 env={**ENVIRONMENT, "SYSTEMD_NSPAWN_UNIFIED_HIERARCHY": "1"},
-                preexec_fn=None if managed else self._enter_group,
             )  # fmt: skip
         self._await_systemd()
         return time.monotonic() - began
@@ -139,12 +137,14 @@ class Nspawn:
                 with contextlib.suppress(OSError):
                     group.rmdir()
 
-    def _enter_group(self) -> None:
-        """Put the process that is about to become the box into a control group of its own."""
+    def _entering(self, *, managed: bool) -> list[str]:
+        """Return what puts a command into a control group of its own, where nobody else does."""
+        if managed:
+            return []
         root = Path("/sys/fs/cgroup")
         group = (root / "unified" if (root / "unified").is_dir() else root) / self._name
         group.mkdir(exist_ok=True)
-        (group / "cgroup.procs").write_text(str(os.getpid()))
+        return ["sh", "-c", 'echo $$ > "$0" && exec "$@"', str(group / "cgroup.procs")]
 
     def _leader(self) -> int:
         """Return the process that is PID 1 in the box, 0 while there is none."""
@@ -176,5 +176,3 @@ class Nspawn:
 
     def _inside(self, path: str) -> Path:
         return self._root / path.lstrip("/")
-
-

@@ -11,7 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 import nats
 from nats.errors import Error as NatsError
@@ -118,7 +118,7 @@ class Device:
         self._client.loop_stop()
 
     def _on_connect(
-        self, _: Client, __: Any, ___: ConnectFlags, code: ReasonCode, ____: Properties | None
+        self, _: Client, __: object, ___: ConnectFlags, code: ReasonCode, ____: Properties | None
     ) -> None:
         if code.is_failure:
             self.refused[str(code)] += 1
@@ -126,7 +126,7 @@ class Device:
             self.connections += 1
 
     def _on_publish(
-        self, _: Client, __: Any, mid: int, ___: ReasonCode, ____: Properties | None
+        self, _: Client, __: object, mid: int, ___: ReasonCode, ____: Properties | None
     ) -> None:
         with self._lock:
             if mid in self._under_way:

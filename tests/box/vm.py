@@ -77,7 +77,7 @@ class Vm:
     outside = "10.0.2.2"
 
     def __init__(
-        self, board: Board, base: Path, debs: Sequence[Path], folder: Path,
+        self, board: Board, base: Path, debs: Sequence[Path], folder: Path, *,
         memory_mb: int = 3072, cores: int = 2,
     ) -> None:  # fmt: skip
         self.arch = board.arch
