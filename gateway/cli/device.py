@@ -52,7 +52,7 @@ def add(
         typer.Option(
             "--profile",
             "-p",
-            help=f"its firmware, as `weir profile list` has it [{DEFAULT_PROFILE}]",
+            help=f"its firmware, as `weir profile list` has it; default: {DEFAULT_PROFILE}",
         ),
     ] = "",
     psk: Annotated[
