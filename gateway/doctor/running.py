@@ -204,11 +204,11 @@ def unread(counts: dict[str, int], age_s: float | None) -> Finding:
         age_s: Of the newest one.
     """
     total = sum(counts.values())
-    if not total or age_s is None or age_s > _RECENT_S:
+    if age_s is None or age_s > _RECENT_S:
         return ok(f"{total:,} dead letters since the start, none of the last hour")
     reasons = ", ".join(f"{reason} {count:,}" for reason, count in sorted(counts.items()))
     return warn(
-        f"dead letters come: {reasons}, the newest {age_s:,.0f} s ago",
+        f"dead letters come: {reasons or 'before the last start'}, the newest {age_s:,.0f} s ago",
         "weir deadletters; weir devices --unknown names the nearest profiles",
     )
 

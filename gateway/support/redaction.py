@@ -13,7 +13,7 @@ _PATTERNS = tuple(
     (re.compile(pattern, re.IGNORECASE | re.DOTALL), put)
     for pattern, put in (
         # A login in a url; a user alone is a token at a hub, hence gone too.
-        (r"(?<=://)[^/@\s\"'<>]+@", f"{MASK}@"),
+        (r"(?<=://)[^/@\s\"']+@", f"{MASK}@"),
         # A url's query: cameras take passwords there.
         (r"(?<=\?)[^\s\"'<>]*(?:pass|pwd|token|key|auth|user)[^\s\"'<>]*", MASK),
         # PEM and NATS blocks, whole or cut off.
