@@ -5,12 +5,13 @@ WEIR := $(VENV)/bin/weir
 PIP := $(PY) -m pip install --quiet --disable-pip-version-check --no-deps
 export ORT_DISABLE_TELEMETRY := 1
 
-.PHONY: help install install-dev demo check check-units test bench model lock man deb apt-repo clean
+.PHONY: help install install-dev demo check check-units test test-box test-box-small \
+	test-arm64 bench model lock man deb apt-repo clean
 .DELETE_ON_ERROR:
 
 help: ## this list
-	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | while IFS='	' read -r name text; do \
-		printf '  make %-12s %s\n' "$$name" "$$text"; done
+	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' Makefile | while IFS='	' read -r name text; do \
+		printf '  make %-15s %s\n' "$$name" "$$text"; done
 
 # A stamp in the environment says what was installed; it is older than what it was made from when
 # that has changed.
@@ -45,6 +46,15 @@ test: install-dev ## all tests, with real servers; a few minutes
 	@tests/get-mosquitto.sh
 	@tests/get-gstreamer.sh
 	$(PY) -m pytest
+
+test-box: install-dev ## a clean Debian 12 box: dist/*.deb from installation to purge; root, a minute
+	@nice $(PY) -m tests.box amd64
+
+test-box-small: install-dev ## the same with 1 GB and 2 cores under load; root and /dev/kvm
+	@nice $(PY) -m tests.box small
+
+test-arm64: install-dev ## the same as test-box on an emulated arm64 board; root, many minutes
+	@nice $(PY) -m tests.box arm64
 
 bench: install-dev ## the figures of the README; a few minutes
 	@tests/get-mosquitto.sh

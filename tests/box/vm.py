@@ -44,7 +44,11 @@ ARM64 = Board(
     ("-M", "virt", "-cpu", "cortex-a72", "-accel", "tcg,thread=multi"), "ttyAMA0", 8.0,
 )  # fmt: skip
 AMD64 = Board(
-    "amd64", "qemu-system-x86_64", ("-M", "q35", "-cpu", "host", "-accel", "kvm"), "ttyS0", 2.0
+    "amd64",
+    "qemu-system-x86_64",
+    ("-M", "q35", "-cpu", "host,arch-capabilities=off", "-accel", "kvm"),
+    "ttyS0",
+    2.0,
 )
 
 
