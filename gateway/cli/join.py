@@ -52,8 +52,8 @@ def join(
     ca: Annotated[
         Path | None, typer.Option(metavar="FILE", help="the authority behind its certificate")
     ] = None,
-    unchecked: Annotated[
-        bool, typer.Option("--unchecked", metavar="", help="the hub need not answer now")
+    untried: Annotated[
+        bool, typer.Option("--untried", metavar="", help="the hub need not answer now")
     ] = False,
     wait_s: WaitOption = 30.0,
     config: ConfigOption = None,
@@ -72,7 +72,7 @@ def join(
             url, token=_token(token, token_file, user), user=user, creds=creds, ca=ca
         )
         _warn(token, asked)
-        trial = None if unchecked else _try(chosen, asked, quiet=json)
+        trial = None if untried else _try(chosen, asked, quiet=json)
         papers.write(asked)
     if not json:
         _say(f"[green]written[/green] {escape(str(papers.table))}")
@@ -166,7 +166,7 @@ def _try(chosen: Settings, asked: Invitation, *, quiet: bool) -> Trial:
     with _status(f"trying {asked.url}", quiet=quiet):
         trial = asyncio.run(try_hub(chosen, asked))
     if not trial.linked:
-        complain(f"{trial.reason}. Nothing was changed; --unchecked writes it all the same")
+        complain(f"{trial.reason}. Nothing was changed; --untried writes it all the same")
         raise typer.Exit(1)
     if quiet:
         return trial
