@@ -14,6 +14,7 @@ from gateway.leaf import streams
 from gateway.leaf.hub import Hub, HubOptions
 from gateway.leaf.ports import Wanted, choose_ports
 from gateway.leaf.server import NatsServer
+from tests.nats_credentials import operator_mode
 
 _HUB = """
 server_name: hub
@@ -79,6 +80,44 @@ async def test_the_login_counts_when_the_hub_asks_for_one(tmp_path: Path, scheme
         trial = await try_hub(settings, Invitation(url, "shop-01:wrong"))
         assert not trial.linked
         assert "does not let this gateway in" in trial.reason
+
+
+async def test_signed_credentials_count_when_the_hub_knows_users_by_them_alone(
+    tmp_path: Path,
+) -> None:
+    lines, content = operator_mode(tmp_path)
+    creds = tmp_path / "given.creds"
+    creds.write_text(content)
+    folder = tmp_path / "hub"
+    folder.mkdir()
+    wanted = {name: Wanted("127.0.0.1") for name in ("client", "monitor", "leaf")}
+    ports = choose_ports(folder / "ports.json", wanted)
+    server = NatsServer(folder, ports["monitor"])
+    await server.start(
+        f'listen: "127.0.0.1:{ports["client"]}"\nhttp: "127.0.0.1:{ports["monitor"]}"\n{lines}'
+        f'leafnodes {{ listen: "127.0.0.1:{ports["leaf"]}" }}\n'
+    )
+    url, settings = f"nats://127.0.0.1:{ports['leaf']}", gateway("gw-01", tmp_path)
+    try:
+        assert (await try_hub(settings, Invitation(url, creds=creds))).linked
+        refused = await try_hub(settings, Invitation(url))
+    finally:
+        await server.stop()
+    assert not refused.linked
+    assert "does not let this gateway in" in refused.reason
+
+
+async def test_it_is_told_when_credentials_are_damaged(tmp_path: Path) -> None:
+    creds = tmp_path / "given.creds"
+    creds.write_text("-----BEGIN NATS USER JWT-----\neyJ0\n-----BEGIN USER NKEY SEED-----\nSUA\n")
+    hub = Hub(HubOptions(tmp_path / "hub", client_port=0, leaf_port=0, mqtt_port=0))
+    await hub.start()
+    try:
+        trial = await try_hub(gateway("gw-01", tmp_path), Invitation(hub.leaf_url, creds=creds))
+    finally:
+        await hub.stop()
+    assert not trial.linked
+    assert "credentials file cannot be used" in trial.reason
 
 
 async def test_it_is_told_when_the_hub_lets_another_name_publish_only(tmp_path: Path) -> None:
