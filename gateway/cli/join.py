@@ -221,6 +221,8 @@ def _say_arrival(found: Arrival, todo: str) -> None:
         _say("no outcome yet: it goes as soon as a plugin tells one (weir outcomes)")
     elif todo:
         _say(f"to take it up: {todo}")
+    elif found.silent:
+        _say("no gateway runs here now; it takes the hub up when it starts")
     elif not found.running:
         _say(f"not taken up yet: {escape(found.reason)}. Restart the gateway that runs")
     else:

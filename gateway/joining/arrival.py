@@ -21,6 +21,7 @@ class Arrival:
         running: A gateway answers, and has this hub.
         up: The hub takes outcomes.
         reason: Why not; "" while it does.
+        silent: No gateway answers at all.
         forwarded: Packets that the hub acknowledged since the gateway started.
         queued: Packets that wait.
         packet: One that the hub has, as it left; "" while none is known.
@@ -29,6 +30,7 @@ class Arrival:
     running: bool = False
     up: bool = False
     reason: str = ""
+    silent: bool = False
     forwarded: int = 0
     queued: int = 0
     packet: str = ""
@@ -100,5 +102,5 @@ def _look(settings: Settings, url: str) -> Arrival:
         status = ask(path, "/status", limit_s=5.0)
         sent = ask(path, f"/outcomes?limit={_MOST_OUTCOMES}", limit_s=5.0)
     except (NotRunningError, RefusedError) as exc:
-        return Arrival(reason=str(exc))
+        return Arrival(reason=str(exc), silent=True)
     return arrival(status, url, sent)
