@@ -50,7 +50,7 @@ test: install-dev ## all tests, with real servers; a few minutes
 test-box: install-dev ## a clean Debian 12 box: dist/*.deb from installation to purge; root, a minute
 	@nice $(PY) -m tests.box amd64
 
-test-box-small: install-dev ## the same with 1 GB and 2 cores under load; root and /dev/kvm
+test-box-small: install-dev ## the same with 1 GB and 2 cores under load; root
 	@nice $(PY) -m tests.box small
 
 test-arm64: install-dev ## the same as test-box on an emulated arm64 board; root, many minutes

@@ -2,12 +2,15 @@
 
 import argparse
 import contextlib
+import os
 import signal
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 from tests.box import images, nspawn, vm
 from tests.box.lifecycle import Record, live
@@ -15,6 +18,7 @@ from tests.box.machine import BoxError, Machine, SkipBox, run
 from tests.box.outside import Hub
 from tests.box.small import strain
 
+AnyMachine = TypeVar("AnyMachine", bound=Machine)
 SKIPPED = 77
 DIST = Path(__file__).parents[2] / "dist"
 
@@ -32,9 +36,7 @@ def amd64(dist: Path) -> Record:
     debs = images.packages(dist, "amd64")
     base = images.base("amd64", debs)
     with _folder() as folder, _running(nspawn.Nspawn(base, folder)) as box:
-        run(box, "mkdir /debs")
-        for deb in debs:
-            box.put(deb, "/debs")
+        _bring(box, debs)
         with _hub(folder, box.outside) as hub:
             return live(box, hub, debs, folder)
 
@@ -54,19 +56,24 @@ def arm64(dist: Path) -> Record:
 
 def small(dist: Path) -> Record:
     """Load a box with 1 GB and 2 cores."""
-    vm.can_run(vm.AMD64)
+    nspawn.can_run()
     debs = images.packages(dist, "amd64")
-    base = images.base("amd64", debs, kernel=True)
-    with (
-        _folder() as folder,
-        _running(vm.Vm(vm.AMD64, base, debs, folder, memory_mb=1024)) as box,
-        _hub(folder, "127.0.0.1", box.outside) as hub,
-    ):
-        return strain(box, hub, debs, folder)
+    box = partial(nspawn.Nspawn, images.base("amd64", debs), memory_mb=1024)
+    os.sched_setaffinity(0, {0, 1})
+    with _folder() as folder, _running(box(folder)) as made:
+        _bring(made, debs)
+        with _hub(folder, made.outside) as hub:
+            return strain(made, hub, debs, folder)
+
+
+def _bring(box: Machine, debs: list[Path]) -> None:
+    run(box, "mkdir /debs")
+    for deb in debs:
+        box.put(deb, "/debs")
 
 
 @contextlib.contextmanager
-def _running(box: Machine) -> Iterator[Machine]:
+def _running(box: AnyMachine) -> Iterator[AnyMachine]:
     try:
         took_s = box.start()
         print(f"  a clean Debian 12, {box.arch}, runs after {took_s:.1f} s", flush=True)  # noqa: T201

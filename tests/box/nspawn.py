@@ -13,6 +13,7 @@ from tests.box.machine import ENVIRONMENT, HOST_NAME, BoxError, Said, SkipBox, w
 _OUTSIDE, _INSIDE = "10.213.77.1", "10.213.77.2"  # what units let in: a private network
 _START_S = 40.0
 _STOP_S = 20.0
+_V1_MEMORY = Path("/sys/fs/cgroup/memory")
 
 
 def can_run() -> None:
@@ -38,15 +39,18 @@ class Nspawn:
     Args:
         base: A tar of what is installed on it.
         folder: Where it lies while it runs; everything below it is removed.
+        memory_mb: What all in it may use, by a control group of this machine around it; 0: all.
+            It sees this machine's memory nevertheless.
     """
 
     arch = "amd64"
     outside = _OUTSIDE
     slowness = 1.0
 
-    def __init__(self, base: Path, folder: Path) -> None:
+    def __init__(self, base: Path, folder: Path, memory_mb: int = 0) -> None:
         self._name = f"weirbox{os.getpid() % 100000}"
         self._root = folder / self._name
+        self._memory_bytes = memory_mb << 20
         self._log = folder / f"{self._name}.log"
         self._process: subprocess.Popen[bytes] | None = None
         self._root.mkdir(parents=True)
@@ -137,14 +141,23 @@ class Nspawn:
                 with contextlib.suppress(OSError):
                     group.rmdir()
 
+    @property
+    def memory_group(self) -> Path:
+        """Return the control group that counts the memory of all in the box."""
+        return (_V1_MEMORY if _V1_MEMORY.is_dir() else _own_hierarchy()) / self._name
+
     def _entering(self, *, managed: bool) -> list[str]:
-        """Return what puts a command into a control group of its own, where nobody else does."""
-        if managed:
-            return []
-        root = Path("/sys/fs/cgroup")
-        group = (root / "unified" if (root / "unified").is_dir() else root) / self._name
-        group.mkdir(exist_ok=True)
-        return ["sh", "-c", 'echo $$ > "$0" && exec "$@"', str(group / "cgroup.procs")]
+        """Return what puts a command into control groups of its own, where nobody else does."""
+        groups = [] if managed else [_own_hierarchy() / self._name]
+        if self._memory_bytes:
+            groups.append(self.memory_group)
+            self.memory_group.mkdir(exist_ok=True)
+            limit = "memory.limit_in_bytes" if _V1_MEMORY.is_dir() else "memory.max"
+            (self.memory_group / limit).write_text(str(self._memory_bytes))
+        for group in groups:
+            group.mkdir(exist_ok=True)
+        enter = "".join(f"echo $$ > {group}/cgroup.procs && " for group in groups)
+        return ["sh", "-c", f'{enter}exec "$@"', "sh"]
 
     def _leader(self) -> int:
         """Return the process that is PID 1 in the box, 0 while there is none."""
@@ -176,3 +189,9 @@ class Nspawn:
 
     def _inside(self, path: str) -> Path:
         return self._root / path.lstrip("/")
+
+
+def _own_hierarchy() -> Path:
+    """Return where control groups of version 2 lie on this machine."""
+    root = Path("/sys/fs/cgroup")
+    return root / "unified" if (root / "unified").is_dir() else root
