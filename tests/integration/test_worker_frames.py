@@ -1,6 +1,5 @@
 """Frames in a plugin's process: they come there through shared memory, in the size it wants."""
 
-import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -9,6 +8,7 @@ import numpy as np
 import pytest
 
 from gateway.errors import PluginError
+from gateway.inference.manifest import load_manifest
 from gateway.inference.port import State
 from gateway.inference.runner import WorkerRunner
 from gateway.inference.slots import SLOTS
@@ -36,7 +36,7 @@ async def running(name: str = "bright") -> AsyncIterator[WorkerRunner]:
 
 
 def open_files() -> int:
-    return len(os.listdir("/proc/self/fd"))
+    return len(list(Path("/proc/self/fd").iterdir()))
 
 
 async def test_each_frame_gets_its_result_when_several_cameras_send() -> None:
@@ -87,4 +87,4 @@ async def test_plugin_is_set_aside_when_no_size_is_said(tmp_path: Path) -> None:
     (folder / "plugin.toml").write_text(text.replace("width = 32\nheight = 16\n", ""), "utf-8")
     (folder / "plugin.py").write_bytes((source / "plugin.py").read_bytes())
     with pytest.raises(PluginError, match="frame"):
-        await WorkerRunner(sample(folder)).start()
+        await WorkerRunner(load_manifest(folder)).start()
