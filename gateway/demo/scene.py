@@ -20,7 +20,9 @@ FPS = 10.0
 LINE: Points = ((0.0, 0.6), (1.0, 0.6))
 """Who comes into the shop goes over it downwards: in, as counters have it."""
 EVERY_S = 4.0
-"""On average a person begins a walk so often."""
+"""Within each such time one person comes, or nobody."""
+COMES = 0.6
+"""How likely it is that one does."""
 LONGEST_S = 30.0
 _NOISE = 8  # different pictures of noise
 _WAYS = (
@@ -69,6 +71,7 @@ class _Walk:
     """One person's way through the picture."""
 
     id: int
+    comes: bool
     start_s: float
     speed: float
     look: Look
@@ -163,7 +166,7 @@ class Scene:
         first = max(0, last - math.ceil(LONGEST_S / EVERY_S))
         walks = [self._walk(i) for i in range(first, last + 1)]
         found = [(walk, walk.stance(time_s)) for walk in walks]
-        return [(walk, at) for walk, at in found if at is not None]
+        return [(walk, at) for walk, at in found if at is not None and walk.comes]
 
     def _walk(self, id_: int) -> _Walk:
         walk = self._walks.get(id_)
@@ -172,7 +175,8 @@ class Scene:
             way = np.array(_WAYS[rng.integers(len(_WAYS))])
             way[1:-1] += rng.normal(0, 0.25, way[1:-1].shape)
             start_s = (id_ + float(rng.uniform(0, 0.9))) * EVERY_S
-            walk = _Walk(id_, start_s, float(rng.uniform(0.95, 1.4)), Look.chosen(rng), way)
+            comes, speed = bool(rng.random() < COMES), float(rng.uniform(0.95, 1.4))
+            walk = _Walk(id_, comes, start_s, speed, Look.chosen(rng), way)
             self._walks[id_] = walk
             if len(self._walks) > 100:
                 del self._walks[next(iter(self._walks))]
