@@ -71,10 +71,10 @@ def test_topic_is_json_when_objects_come_with_a_bare_word_now_and_then(tmp_path:
     )
     catalog = loaded(tmp_path, draft("new", messages, NOBODY))
     assert [r[:3] for r in readings(catalog, "state/x", b"false")] == [("x", "$online", False)]
-    assert [r.value for r in readings(catalog, "state/x", b"7.5")] == [7.5]
-    assert [r.value for r in readings(catalog, "state/x", b"not JSON")] == ["not JSON"]
+    assert [r.value for r in readings(catalog, "state/x", b"7.5")] == [True, 7.5]
+    assert [r.value for r in readings(catalog, "state/x", b"not JSON")] == [True, "not JSON"]
     assert readings(catalog, "state/x", b"") == []
-    assert readings(catalog, "state/x", b'{"rssi": -1}')[0].unit == "dBm"
+    assert readings(catalog, "state/x", b'{"rssi": -1}')[1].unit == "dBm"
 
 
 def test_commands_are_left_out_and_stay_nobodys(tmp_path: Path) -> None:
