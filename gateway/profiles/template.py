@@ -48,6 +48,10 @@ class Template(NamedTuple):
         """Return the path joined by dots, None for the payload itself."""
         return None if self.path is None else ".".join(self.path)
 
+    def then(self, change: Change) -> "Template":
+        """Return the same with one change more."""
+        return Template(self.path, (*self.changes, change))
+
     def value(self, payload: object) -> object:
         """Return the value in a payload: its text, or with a path its JSON."""
         found = payload if self.path is None else at(payload, self.path)
