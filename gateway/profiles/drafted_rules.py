@@ -128,7 +128,8 @@ def _between(found: list[Any], messages: Sequence[RawMessage], metric: str) -> I
     """Yield the steps for single values that came on a topic of objects."""
     if any(isinstance(each, bool) for each in found):
         # Its "offline" counts until it says otherwise, so whatever else it says must.
-        yield '- {online: "=p != false", where: "p != null"} # guess: a bare false is its last will'
+        where = ', where: "p != null"' if any(not m.payload for m in messages) else ""
+        yield f'- {{online: "=p != false"{where}}} # guess: a bare false is its last will'
     if any(type(each) in {int, float} for each in found):
         yield f'- {{metric: {flow(metric)}, value: "=p", where: "type(p) == \'number\'"}} # guess'
     pairs = zip(found, messages, strict=True)
