@@ -195,6 +195,8 @@ def test_lessons_are_refused_when_memory_is_full() -> None:
         ("{{ value_json.t | float(0) | round(2) }}", {"t": "1.256"}, 1.26),
         ("{{ value_json.t / 10 }}", {"t": 215}, 21.5),
         ("{{ value_json.t | float * 0.5 }}", {"t": "3"}, 1.5),
+        ("{{ (value_json.t / 10) | round(1) }}", {"t": 216}, 21.6),
+        ("{{ (value_json.t | float(0)) * 2 }}", {"t": "1.5"}, 3),
         ("{{ value_json.t | is_defined }}", {}, None),
         ("{{ value_json.t | default('x') }}", {"t": 1}, 1),
         ("{{ value_json.t | float }}", {"t": "warm"}, None),
@@ -214,6 +216,7 @@ def test_template_gives_a_value_when_it_needs_no_jinja(
         "{% if value_json.a %}1{% endif %}", "{{ states('sensor.x') }}", "{{ value_json.a + b }}",
         "{{ value.a }}", "{{ value_json.a }} W", "{{ value_json | tojson }}", "x" * 500,
         "{{ value_json.a if value_json.b else 0 }}", "{{ value_json.__class__() }}",
+        "{{ (value_json.a + value_json.b) | round(1) }}", "{{ (value_json.a }}",
     ],
 )  # fmt: skip
 def test_template_is_not_followed_when_it_is_more(text: str) -> None:

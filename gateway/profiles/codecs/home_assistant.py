@@ -63,6 +63,8 @@ _LONG_OF_DEVICE = {
     "sw": "sw_version", "sa": "suggested_area", "sn": "serial_number", "via_device": "via_device",
 }  # fmt: skip
 _SWITCHED = frozenset({"binary_sensor", "switch", "light", "fan", "humidifier", "siren"})
+# Where the value stands in messages that Home Assistant itself has laid down.
+_AGREED = {"event": "event_type", "vacuum": "state"}
 
 
 class HomeAssistantOptions(Options):
@@ -71,7 +73,8 @@ class HomeAssistantOptions(Options):
     Each has the message's keys written out, what it inherits from the device, and besides
     ``device_id``, ``via_device``, ``metric``, ``platform``, ``value_path`` (dotted, null for the
     payload itself), ``readable`` (its template is one that can be followed), ``on`` and ``off``
-    (the texts that mean true and false), ``gone`` (a bundle says that it has this one no more) and
+    (the texts that mean true and false), ``gone`` (a bundle says that it has this one no more),
+    ``agreed`` (the key of its value where Home Assistant lays down what a message looks like) and
     ``availability``, an array of ``{topic, template, on, off}``.
     """
 
@@ -143,6 +146,7 @@ def _component(name: str, part: dict[str, Any], node: str) -> dict[str, Any]:
         "metric": _text(part.get("unique_id")) or _text(part.get("object_id")) or name,
         "value_path": None if found is None else found.dotted,
         "readable": found is not None,
+        "agreed": None if part.get("value_template") else _AGREED.get(str(part.get("platform"))),
         "on": _word(part, "state_on", "payload_on", default="ON" if switched else None),
         "off": _word(part, "state_off", "payload_off", default="OFF" if switched else None),
         "availability": _availability(part),
