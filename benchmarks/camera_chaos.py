@@ -55,12 +55,17 @@ class Chaos:
 
 @dataclass(slots=True)
 class Scene:
-    """A gateway, the camera in trouble, and the wire to it."""
+    """A gateway, the camera in trouble, and the wire to it.
+
+    Attributes:
+        trouble_s: How long a trouble lasts, about.
+    """
 
     here: Stand
     server: RtspServer
     wire: Wire
     rng: random.Random
+    trouble_s: float = 2.0
     back_s: dict[str, list[float]] = field(default_factory=dict)
 
     def note_return(self, trouble: str, began_ns: int, limit_s: float = 20.0) -> None:
@@ -84,16 +89,16 @@ class Scene:
         raise RuntimeError(f"{trouble}: no frame in {limit_s:g} s: {cameras(self.here)[VICTIM]}")
 
     def kill(self) -> None:
-        """End the camera's server, and start it again after up to 3 seconds."""
+        """End the camera's server, and start it again after a while."""
         self.server.kill()
-        time.sleep(self.rng.uniform(0.2, 3.0))
+        time.sleep(self.rng.uniform(0.2, 1.5 * self.trouble_s))
         self.server.start()
         self.note_return("killed", time.time_ns())
 
     def cut(self) -> None:
         """Close the connections, refuse others for a while."""
         self.wire.cut()
-        time.sleep(2.0)
+        time.sleep(self.trouble_s)
         self.wire.restore()
         self.note_return("cut", time.time_ns())
 
@@ -117,7 +122,7 @@ class Scene:
     def damage(self) -> None:
         """Turn bits and lose packets for a while; frames may still come."""
         self.server.corrupt(flip=0.01, drop=0.2)
-        time.sleep(3.0)
+        time.sleep(self.trouble_s)
         self.server.corrupt()
         self.note_return("damaged", time.time_ns())
 

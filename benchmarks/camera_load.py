@@ -30,6 +30,7 @@ MUST_SHARE = 0.98
 """Share of the frames sent that are looked at: fewer means that the rest was dropped."""
 SIZE = (768, 432)
 _WARM_UP_S = 4.0
+_START_S = 120.0  # OpenCV opens one stream at a time
 _SETTLE_S = 4.0  # for the last outcomes to be in the store
 _RAW_FRAMES = 100
 
@@ -106,7 +107,7 @@ def many(folder: Path, means: Means, counts: Sequence[int], seconds: float) -> l
                 here,
                 lambda all_, n=count: sum(c["state"] == "streaming" for c in all_.values()) == n,  # type: ignore[misc] # the default binds the loop's value
                 f"{count} streaming",
-                60.0,
+                _START_S,
             )
             time.sleep(_WARM_UP_S)
             found.append(_measured(here, server, count, seconds))

@@ -35,7 +35,7 @@ class Speed:
         bare_fps: Runs of the model alone, on a tensor that is there.
         whole_fps: Frames of a file decoded, fitted, handed to the plugin's process, looked at,
             counted, and made into a packet each.
-        stages_ms: Where the time of a frame goes.
+        stages_ms: Where the time of a frame goes, medians.
     """
 
     model: str
@@ -125,7 +125,7 @@ def _seconds_each(call: Callable[[], object], seconds: float) -> float:
 async def _whole(manifest: Manifest, clip: Path, seconds: float) -> tuple[float, dict[str, float]]:
     runner = WorkerRunner(manifest)
     await runner.start()
-    spent = {"decode": 0.0, "to BGR": 0.0, "evaluate": 0.0, "packet": 0.0}
+    spent: dict[str, list[float]] = {}
     state: bytes | None = None
     count, began = 0, time.perf_counter()
     try:
@@ -135,20 +135,20 @@ async def _whole(manifest: Manifest, clip: Path, seconds: float) -> tuple[float,
             if not video.grab():
                 video = _opened(clip)
                 continue
-            spent["decode"] += -at + (at := time.perf_counter())
+            at = _note(spent, "decode", at)
             image = np.asarray(video.retrieve()[1], np.uint8)
-            spent["to BGR"] += -at + (at := time.perf_counter())
+            at = _note(spent, "to BGR", at)
             frame = Frame("camera", count + 1, time.time_ns(), image)
             (result,) = await runner.evaluate(Frames([frame], [{}]), [state])
             state = result.state or state
-            spent["evaluate"] += -at + (at := time.perf_counter())
+            at = _note(spent, "evaluate", at)
             _packet(manifest, frame, result)
-            spent["packet"] += -at + time.perf_counter()
+            _note(spent, "packet", at)
             count += 1
         took = time.perf_counter() - began
     finally:
         await runner.stop()
-    return count / took, {stage: 1000 * s / count for stage, s in spent.items()}
+    return count / took, _medians_ms(spent)
 
 
 def _opened(clip: Path) -> cv2.VideoCapture:
@@ -183,26 +183,37 @@ def _inside(manifest: Manifest, clip: Path) -> dict[str, float]:
     letterbox = frame.fit == "letterbox"
     images = frames(clip, _BLOCK)
     out = np.zeros((1, finder.size[1], finder.size[0], 3), np.uint8)
-    spent = dict.fromkeys(("fit", "tensor", "model", "find", "watch"), 0.0)
+    spent: dict[str, list[float]] = {}
     state: bytes | None = None
     for number, image in enumerate(images):
         at = time.perf_counter()
         fit_into(image, out[0], letterbox=letterbox)
-        spent["fit"] += -at + (at := time.perf_counter())
+        at = _note(spent, "fit", at)
         tensor = {name: tensors(out)}
-        spent["tensor"] += -at + (at := time.perf_counter())
+        at = _note(spent, "tensor", at)
         model(tensor)
-        spent["model"] += -at + (at := time.perf_counter())
+        at = _note(spent, "model", at)
         fitted = _fitted(image, out, number)
         finder.find(fitted)
-        spent["find"] += -at + (at := time.perf_counter())
+        at = _note(spent, "find", at)
         state = watcher.watch(fitted, [state])[0].state or state
-        spent["watch"] += -at + time.perf_counter()
-    each = {stage: 1000 * s / len(images) for stage, s in spent.items()}
+        _note(spent, "watch", at)
+    each = _medians_ms(spent)
     find = each.pop("find")
     each["boxes"] = find - each["tensor"] - each["model"]
     each["track and count"] = each["watch"] - find
     return each
+
+
+def _note(spent: dict[str, list[float]], stage: str, since: float) -> float:
+    """Note what a stage took, and return the time now."""
+    now = time.perf_counter()
+    spent.setdefault(stage, []).append(now - since)
+    return now
+
+
+def _medians_ms(spent: dict[str, list[float]]) -> dict[str, float]:
+    return {stage: 1000 * float(np.median(times)) for stage, times in spent.items()}
 
 
 def _fitted(image: Pixels, out: Pixels, number: int) -> Fitted:

@@ -23,7 +23,7 @@ def demo(
     seed: Annotated[int, typer.Option(help="of the plant's noise")] = 1,
     json: JsonOption = False,
 ) -> None:
-    """Run a gateway, a try-out hub and six simulated devices, and show what flows.
+    """Run a gateway, a try-out hub, six simulated devices and a camera, and show what flows.
 
     A pump wears out, its gateway notices, and the link to the hub is cut for a while: after 20 s
     for 10 s, or halfway in a short run. Exit code 0 only if every message and every outcome is
@@ -101,6 +101,7 @@ def _print_sums(report: dict[str, Any]) -> None:
         f" + {counted(report['dead_letters'], 'dead letter')} + {report['shed']:,} shed",
     )
     rows.add_row("readings", f"{report['readings']:,}, all of which stayed on the box")
+    rows.add_row("frames", f"{report['frames']:,} looked at, all of which stayed on the box")
     rows.add_row(
         "outcomes",
         f"{report['outcomes']:,} = {report['at_hub']:,} at the hub + {report['queued']:,} queued; "

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from gateway.demo.camera import camera
 from gateway.demo.devices import names, run_devices
 from gateway.demo.plant import Plant
 from gateway.demo.stage import DemoError, asked, started_gateway, write_config
@@ -94,7 +95,9 @@ class Show:
         await hub.start()
         stack.push_async_callback(hub.stop)
         relay = await stack.enter_async_context(Relay(("127.0.0.1", hub.leaf_port)))
-        config = write_config(folder, relay.port)
+        looking = await stack.enter_async_context(AsyncExitStack())
+        camera_url = await looking.enter_async_context(camera(self._seed))
+        config = write_config(folder, relay.port, camera_url)
         socket_path = await stack.enter_async_context(started_gateway(folder, config))
         async with asyncio.TaskGroup() as group:
             watching = [
@@ -103,6 +106,7 @@ class Show:
             ]
             cutting = group.create_task(self._cut(relay))
             await self._play(socket_path)
+            await looking.aclose()
             cutting.cancel()
             await relay.restore()
             if self.scene.link == "cut":
@@ -131,7 +135,7 @@ class Show:
         ended = await asyncio.gather(speaking, return_exceptions=True)
         if isinstance(ended[0], Exception):
             raise ended[0]
-        self.scene.said = "the devices are silent; what is under way is finished"
+        self.scene.said = "devices and camera are silent; what is under way is finished"
 
     async def _cut(self, relay: Relay) -> None:
         """Cut the link to the hub at 20 s for 10 s; in a short run at half of it for a quarter."""
@@ -184,6 +188,7 @@ class Show:
             "received": messages["received"],
             "stored_messages": messages["stored"],
             "readings": status["readings"]["stored"],
+            "frames": sum(each["taken"] for each in status["cameras"]["cameras"]),
             "duplicates": messages["duplicates"],
             "dead_letters": sum(messages["dead_letters"].values()),
             "shed": messages["shed"],

@@ -14,6 +14,7 @@ import orjson
 
 from gateway.client import ask
 from gateway.config import SHIPPED
+from gateway.demo.camera import NAME as CAMERA
 from gateway.demo.devices import assets
 from gateway.errors import GatewayError
 
@@ -26,8 +27,8 @@ class DemoError(GatewayError):
     code = "demo"
 
 
-def write_config(folder: Path, leaf_port: int) -> Path:
-    """Write the demo's ``gateway.toml`` and its quicker copy of machine-anomaly."""
+def write_config(folder: Path, leaf_port: int, camera_url: str) -> Path:
+    """Write the demo's ``gateway.toml``, its camera and its quicker copy of machine-anomaly."""
     state = folder / "state"
     plugin = state / "plugins" / "machine-anomaly"
     shutil.copytree(SHIPPED / "plugins" / "machine-anomaly", plugin)
@@ -44,6 +45,9 @@ def write_config(folder: Path, leaf_port: int) -> Path:
             raise DemoError(f"{manifest}: {shipped!r} is not there any more")
         text = text.replace(shipped, quick)
     manifest.write_text(text, encoding="utf-8")
+    camera = state / "cameras" / f"{CAMERA}.toml"
+    camera.parent.mkdir()
+    camera.write_text(f"url = {_quoted(camera_url)}\n", encoding="utf-8")
     tables = [
         "[gateway]", 'name = "demo"', f"state_dir = {_quoted(state)}", 'log_level = "warning"',
         "[mqtt]", "port = 0",

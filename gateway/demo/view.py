@@ -18,6 +18,7 @@ _WORTH_SEEING = (
 )  # fmt: skip
 _BARS = "▁▂▃▄▅▆▇█"
 _LINES_BESIDE_OUTCOMES = 16  # headline, footer, frames and headings of all panels
+_FRAME_LINES = 3  # of a panel: its frame and its heading
 _MOST_READINGS = 3
 
 
@@ -31,11 +32,16 @@ def picture(scene: Scene, width: int, height: int) -> RenderableType:
     """
     parts: list[RenderableType] = [headline(scene)]
     if scene.status:
-        taken = _LINES_BESIDE_OUTCOMES + len(scene.devices) + len(scene.status["plugins"])
+        plugins, cameras = scene.status["plugins"], scene.status["cameras"]["cameras"]
+        taken = _LINES_BESIDE_OUTCOMES + len(scene.devices) + len(cameras) + len(plugins)
+        shown: RenderableType = _plugins(plugins)
+        if taken >= height:  # a small screen
+            taken -= _FRAME_LINES - 1 + len(plugins)
+            shown = _plugins_in_a_line(plugins)
         parts += [
             _flow(scene, width),
             _devices(scene, width),
-            _plugins(scene.status),
+            shown,
             _outcomes(scene.outcomes[: max(1, height - taken)]),
         ]
     parts.append(Text("Ctrl-C stops and adds up", style="dim"))
@@ -79,7 +85,7 @@ def _link(scene: Scene) -> str:
 
 
 def _devices(scene: Scene, width: int) -> Panel:
-    rows = _table("device", "firmware", "#messages", "newest readings")
+    rows = _table("device", "firmware", "#messages", "newest")
     shown = _MOST_READINGS if width >= 110 else 2
     for device in scene.devices:
         newest = sorted(device["readings"], key=lambda reading: _rank(reading["metric"]))[:shown]
@@ -91,7 +97,17 @@ def _devices(scene: Scene, width: int) -> Panel:
             "  ".join(map(_reading, newest)),
         )
         rows.add_row(*map(escape, texts))
+    for camera in scene.status["cameras"]["cameras"]:
+        rows.add_row(*map(escape, _camera(scene, camera)))
     return _panel(rows, "devices, each speaking as its firmware does")
+
+
+def _camera(scene: Scene, camera: dict[str, Any]) -> list[str]:
+    """Return a camera's row: what it is, its frames, and the counts that were told of it last."""
+    told = next((t for t in scene.outcomes if t.content.source == camera["name"]), None)
+    told_last = f"{told.content.label}, {_why(told)}" if told else camera["state"]
+    kind = f"camera, {camera['codec']}"
+    return [camera["name"], kind, f"{camera['taken']:,}", told_last]
 
 
 def _rank(metric: str) -> int:
@@ -103,9 +119,14 @@ def _reading(reading: dict[str, Any]) -> str:
     return f"{name} {reading['value']:.4g} {reading['unit'] or ''}".rstrip()
 
 
-def _plugins(status: dict[str, Any]) -> Panel:
-    rows = _table("plugin", "health", "#windows", "#p50 ms", "#p95 ms", "#memory", "trouble")
-    for plugin in status["plugins"]:
+def _plugins_in_a_line(plugins: list[dict[str, Any]]) -> Text:
+    told = (f"{plugin['name']} {plugin['state'].replace('_', ' ')}" for plugin in plugins)
+    return Text("plugins: " + ", ".join(told), no_wrap=True, overflow="ellipsis")
+
+
+def _plugins(plugins: list[dict[str, Any]]) -> Panel:
+    rows = _table("plugin", "health", "#judged", "#p50 ms", "#p95 ms", "#memory", "trouble")
+    for plugin in plugins:
         color = "green" if plugin["healthy"] else "red"
         rows.add_row(
             escape(f"{plugin['name']} {plugin['version']}"),
@@ -123,11 +144,7 @@ def _outcomes(newest: list[Told]) -> Panel:
     rows = _table("time", "source", "label", "#score", "#bytes", "", "why")
     for told in newest:
         content = told.content
-        color = "green" if content.label == "normal" else "yellow"
-        why = ", ".join(
-            f"{name.removeprefix(content.source + '-')} {share:.0%}"
-            for name, share in content.numbers.items()
-        )
+        color = "yellow" if content.label == "anomaly" else "green"
         rows.add_row(
             time.strftime("%H:%M:%S", time.gmtime(content.end_ms / 1000)),
             escape(content.source),
@@ -135,11 +152,20 @@ def _outcomes(newest: list[Told]) -> Panel:
             f"{content.score:.2f}",
             str(told.size_bytes),
             "late" if told.late else "",
-            escape(why),
+            escape(_why(told)),
         )
     if not newest:
         rows.add_row("[dim]none yet[/]")
     return _panel(rows, "newest outcomes, read at the hub")
+
+
+def _why(told: Told) -> str:
+    """Return an outcome's numbers: of an anomaly whose share it was, of a camera the counts."""
+    numbers, source = told.content.numbers, told.content.source
+    if told.content.kind != "anomaly":
+        return ", ".join(f"{name.replace('_', ' ')} {count:g}" for name, count in numbers.items())
+    shares = ((name.removeprefix(f"{source}-"), share) for name, share in numbers.items())
+    return ", ".join(f"{name} {share:.0%}" for name, share in shares)
 
 
 def _bars(depths: list[int], room: int) -> str:

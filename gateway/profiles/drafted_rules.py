@@ -127,8 +127,9 @@ def _nested_lines(messages: Sequence[RawMessage], metric: str) -> list[str]:
 def _between(found: list[Any], messages: Sequence[RawMessage], metric: str) -> Iterable[str]:
     """Yield the steps for single values that came on a topic of objects."""
     if any(isinstance(each, bool) for each in found):
-        yield '- online: "=p" # guess: a bare true or false says whether the device is there'
-        yield "  where: \"type(p) == 'boolean'\""
+        # Its "offline" counts until it says otherwise, so whatever else it says must.
+        where = ', where: "p != null"' if any(not m.payload for m in messages) else ""
+        yield f'- {{online: "=p != false"{where}}} # guess: a bare false is its last will'
     if any(type(each) in {int, float} for each in found):
         yield f'- {{metric: {flow(metric)}, value: "=p", where: "type(p) == \'number\'"}} # guess'
     pairs = zip(found, messages, strict=True)

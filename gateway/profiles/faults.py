@@ -142,10 +142,10 @@ def _reason(fault: _Fault) -> str:
             close = next((c for key in said if (c := _close(str(key), VERBS))), "")
             return f"{error['msg']}; did you mean {close!r}?" if close else str(error["msg"])
         case "union_tag_invalid":
-            tags = error["ctx"]["expected_tags"].replace("'", "").split(", ")
-            close = _close(error["ctx"]["tag"], tags)
-            hint = f"did you mean {close!r}?" if close else f"there are {', '.join(sorted(tags))}"
-            return f"no {error['ctx']['tag']!r}; {hint}"
+            tag, tags = error["ctx"]["tag"], error["ctx"]["expected_tags"]
+            close = _close(tag, tags.replace("'", "").split(", "))
+            hint = f"did you mean {close!r}? " if close else ""
+            return f"no {tag!r}; {hint}there are {tags}"
     reason = str(error["msg"]).removeprefix("Value error, ")
     if isinstance(error["input"], str | int | float):
         reason = f"{str(error['input'])[:80]!r}: {reason}"

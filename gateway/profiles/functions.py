@@ -35,6 +35,11 @@ class Functions(functions.Functions):
         """Return an array's elements in arrays of so many; the last may be shorter."""
         return [items[i : i + size] for i in range(0, len(items), size)]
 
+    @signature({"types": ["array"]}, {"types": ["array"]})
+    def _func_zip(self, keys: list[Any], values: list[Any]) -> list[dict[str, Any]]:
+        """Return ``[{k: key, v: value}]`` of an array of names and one of values of its length."""
+        return [{"k": key, "v": item} for key, item in zip(keys, values, strict=True)]
+
     @signature({"types": ["object"]})
     def _func_pairs(self, value: dict[str, Any]) -> list[dict[str, Any]]:
         """Return ``[{k: key, v: value}]`` of an object, in its order."""

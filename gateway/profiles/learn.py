@@ -21,6 +21,7 @@ def learn(step: LearnStep) -> Run:
     on_of = _evaluated(step.on)
     off_of = _evaluated(step.off)
     topic_of, template_of = _text(step.topic), _text(step.template)
+    mode_of = _text(step.mode)
 
     def run(message: Message) -> None:
         envelope = message.envelope
@@ -37,6 +38,7 @@ def learn(step: LearnStep) -> Run:
             _word(off_of(envelope)),
             topic,
             None if topic is None else _template(template_of(envelope)),
+            mode_of(envelope),
         )
         message.lessons.append(lesson)
         if len(message.lessons) > MAX_VALUES:

@@ -11,6 +11,8 @@ from gateway.profiles.patterns import topic_pattern
 from gateway.profiles.schema import ProfileFile
 from gateway.profiles.vectors import VECTORS_FILE, Vector, read_vectors, run_vectors
 
+_GUESS = "# guess"
+
 
 @dataclass(frozen=True, slots=True)
 class Lint:
@@ -48,11 +50,18 @@ def lint(file: Path, dirs: list[Path], timezone: str) -> Lint:
         for line in result.difference
     ]
     warnings = [
+        *_of_guesses(file.read_text(encoding="utf-8")),
         *_of_patterns(found),
         *_of_vectors(found, vectors),
         *_of_others(name, found, catalog, vectors),
     ]
     return Lint(tuple(failed), tuple(dict.fromkeys(warnings)))
+
+
+def _of_guesses(text: str) -> Iterator[str]:
+    lines = [str(n) for n, line in enumerate(text.splitlines(), start=1) if _GUESS in line]
+    if lines:
+        yield f"lines {', '.join(lines)}: drafted, and still marked `{_GUESS}`; look them over"
 
 
 def _of_patterns(profile: ProfileFile) -> Iterator[str]:

@@ -4,7 +4,7 @@ One memory for each profile. It is bounded, and lost at a restart: what teaches 
 broker, and comes again.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import NamedTuple
 
 from gateway.model import Reading, Value
@@ -30,6 +30,8 @@ class Lesson(NamedTuple):
         on, off: The texts that mean true and false.
         topic: Where its values come, None where a rule knows that.
         template: Where they stand in the payload.
+        mode: How several topics that tell ``$online`` go together: ``all``, ``any``, or else the
+            latest counts.
     """
 
     device: str
@@ -40,6 +42,37 @@ class Lesson(NamedTuple):
     off: str | None = None
     topic: str | None = None
     template: Template | None = None
+    mode: str | None = None
+
+    @property
+    def place(self) -> Template | None:
+        """Return where a topic's values stand; a topic has its own words for true and false."""
+        if self.template is None or not (self.on or self.off):
+            return self.template
+        words = {word: truth for word, truth in ((self.on, True), (self.off, False)) if word}
+        return self.template.then(lambda value: words.get(_as_word(value), value))
+
+
+class Presence:
+    """Whether a device is there, where several topics tell of it.
+
+    Attributes:
+        mode: How they go together.
+        said: What each of them said last, None where it has not yet.
+    """
+
+    __slots__ = ("mode", "said")
+
+    def __init__(self, mode: str | None, said: dict[str, bool | None]) -> None:
+        self.mode = mode
+        self.said = said
+
+    def with_(self, topic: str, online: bool) -> bool:
+        """Return what is known of the device now that a topic has spoken."""
+        self.said[topic] = online
+        if self.mode == "all":
+            return False not in self.said.values()
+        return True in self.said.values() if self.mode == "any" else online
 
 
 class Fact(NamedTuple):
@@ -85,7 +118,8 @@ class Memory:
     def __init__(self, scaled: Callable[[str], object]) -> None:
         self._scaled = scaled
         self._taught: dict[str, tuple[Lesson, ...]] = {}
-        self._of_metric: dict[tuple[str, str], dict[str, Lesson]] = {}
+        self._of_metric: dict[tuple[str, str], dict[tuple[str, str | None], Lesson]] = {}
+        self._presence: dict[str, Presence] = {}
         self._count = 0
         self.facts: dict[str, dict[str, Fact]] = {}
         self.places: dict[str, dict[tuple[str, str], Template]] = {}
@@ -126,15 +160,18 @@ class Memory:
                 continue
             learned, kind, on, off = fact
             meant = fact.value(value) if kind or on or off else value
-            if meant is not value or (learned is not None and learned != unit):
-                readings[i] = Reading(device, metric, meant, learned or unit, time_ns, own_time)
+            said = None if type(meant) is bool else learned or unit
+            if meant is not value or said != unit:
+                readings[i] = Reading(device, metric, meant, said, time_ns, own_time)
 
     def is_text(self, device: str, metric: str) -> bool:
         """Say whether a metric's values are known to be texts."""
         fact = self.facts.get(device, _NONE).get(metric)
         return fact is not None and fact.is_text
 
-    def reading(self, device: str, metric: str, raw: object) -> tuple[Value, str | None] | None:
+    def reading(
+        self, topic: str, device: str, metric: str, raw: object
+    ) -> tuple[Value, str | None] | None:
         """Return value and unit of what came on a topic that was learned, None for no value."""
         fact = self.facts.get(device, _NONE).get(metric) or Fact(None, None, None, None)
         value = plain(raw)
@@ -148,9 +185,12 @@ class Memory:
                 if known is None:
                     return None
                 meant = known
-        if metric == ONLINE and type(meant) is not bool:
-            return None
-        return meant, fact.unit
+        if metric == ONLINE:
+            presence = self._presence.get(device)
+            if type(meant) is not bool or presence is None:
+                return None
+            return presence.with_(topic, meant), None
+        return meant, None if type(meant) is bool else fact.unit
 
     def unit_on(self, topic: str) -> str | None:
         """Return the unit of a topic whose whole payload is one value."""
@@ -161,25 +201,37 @@ class Memory:
 
     def _learn(self, origin: str, lesson: Lesson) -> None:
         key = lesson.device, lesson.metric
-        self._of_metric.setdefault(key, {})[origin] = lesson
+        self._of_metric.setdefault(key, {})[origin, lesson.topic] = lesson
         self._merge(key)
-        if lesson.topic is not None and lesson.template is not None:
-            self.places.setdefault(lesson.topic, {})[key] = lesson.template
-            self.on_topic(lesson.topic)
+        self._locate(lesson.topic, key)
 
     def _forget(self, origin: str, lesson: Lesson) -> None:
         key = lesson.device, lesson.metric
-        self._of_metric.get(key, {}).pop(origin, None)
+        self._of_metric.get(key, {}).pop((origin, lesson.topic), None)
         self._merge(key)
-        if lesson.topic in self.places:
-            self.places[lesson.topic].pop(key, None)
-            if not self.places[lesson.topic]:
-                del self.places[lesson.topic]
-            self.on_topic(lesson.topic)
+        self._locate(lesson.topic, key)
+
+    def _locate(self, topic: str | None, key: tuple[str, str]) -> None:
+        """Note where a metric stands on a topic, or that nobody tells of it any more."""
+        if topic is None:
+            return
+        lessons = self._of_metric.get(key, {}).values()
+        told = [lesson.place for lesson in lessons if lesson.topic == topic]
+        place = next((each for each in reversed(told) if each is not None), None)
+        places = self.places.setdefault(topic, {})
+        if place is not None:
+            places[key] = place
+        else:
+            places.pop(key, None)
+            if not places:
+                del self.places[topic]
+        self.on_topic(topic)
 
     def _merge(self, key: tuple[str, str]) -> None:
         device, metric = key
         lessons = self._of_metric[key].values() if self._of_metric.get(key) else ()
+        if metric == ONLINE:
+            self._attend(device, lessons)
         if not lessons:
             self._of_metric.pop(key, None)
             facts = self.facts.get(device, {})
@@ -195,6 +247,19 @@ class Memory:
             unit = None
         kind = _KINDS.get(kind.lower(), "number") if kind else None
         self.facts.setdefault(device, {})[metric] = Fact(unit, kind, on, off)
+
+    def _attend(self, device: str, lessons: Collection[Lesson]) -> None:
+        """Note which topics tell whether a device is there; what they said stays known."""
+        was = self._presence.pop(device, None)
+        topics = [lesson.topic for lesson in lessons if lesson.topic is not None]
+        if topics:
+            mode = next((lesson.mode for lesson in lessons if lesson.mode), None)
+            said = {} if was is None else was.said
+            self._presence[device] = Presence(mode, {each: said.get(each) for each in topics})
+
+
+def _as_word(value: object) -> str:
+    return str(value) if type(value) in {str, int, float} else ""
 
 
 _NONE: dict[str, Fact] = {}

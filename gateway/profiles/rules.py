@@ -191,7 +191,9 @@ class LearnedRule:
         readings = []
         for (device, metric), place in places.items():
             raw = place.value(text if place.path is None else document)
-            known = None if raw is None else self.memory.reading(device, metric, raw)
+            known = None
+            if raw is not None:
+                known = self.memory.reading(message.topic, device, metric, raw)
             if known is not None and (self._keeps_retained or not message.retained):
                 readings.append(Reading(device, metric, *known, message.received_ns))
         return Decoded(self.profile, next(iter(places))[0], readings, [])

@@ -150,6 +150,11 @@ class LearnStep(Step):
         description="With topic: where in the payload, as Home Assistant writes it "
         "(`{{ value_json.a.b | float }}`); none: the payload itself.",
     )
+    mode: Text | None = Field(
+        default=None,
+        description="Of a `$online` that comes on several topics: `all` must say so, `any` may; "
+        "none: the latest counts.",
+    )
 
 
 class DecodeStep(Step):

@@ -16,6 +16,8 @@ _MAX_CHARS = 300
 _WHOLE = re.compile(
     r"\{\{-?\s*(value_json|value)((?:\.\w+|\[[^\]]+\])*)\s*(.*?)\s*-?\}\}", re.DOTALL
 )
+# Filters are applied from left to right anyway: brackets around the first of them change nothing.
+_BRACKETS = re.compile(r"^\{\{(-?)\s*\(((?:[^()]|\([^()]*\))*)\)")
 _STEP = re.compile(r"\.(\w+)|\[\s*(?:'([^']*)'|\"([^\"]*)\"|(\d+))\s*\]")
 _NUMBER = r"(-?\d+(?:\.\d+)?)"
 _FILTER = re.compile(
@@ -48,6 +50,10 @@ class Template(NamedTuple):
         """Return the path joined by dots, None for the payload itself."""
         return None if self.path is None else ".".join(self.path)
 
+    def then(self, change: Change) -> "Template":
+        """Return the same with one change more."""
+        return Template(self.path, (*self.changes, change))
+
     def value(self, payload: object) -> object:
         """Return the value in a payload: its text, or with a path its JSON."""
         found = payload if self.path is None else at(payload, self.path)
@@ -62,7 +68,8 @@ def template(text: str | None) -> Template | None:
     """Return what a ``value_template`` says, None where it says more than is honoured here."""
     if not text:
         return Template(None)
-    found = _WHOLE.fullmatch(text.strip()) if len(text) <= _MAX_CHARS else None
+    plain = _BRACKETS.sub(r"{{\1 \2 ", text.strip()) if len(text) <= _MAX_CHARS else ""
+    found = _WHOLE.fullmatch(plain)
     if found is None:
         return None
     root, steps, rest = found.groups()

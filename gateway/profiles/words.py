@@ -12,7 +12,11 @@ LARGEST = 1.7976931348623157e308  # the largest double; what compares beyond it 
 _MISSING = frozenset({"", "nan", "-nan", "none", "null", "inf", "-inf", "+inf", "infinity"})
 _NUMBER = re.compile(r"[+-]?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
 _REFUSED = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
-_SPELLINGS = {"C": "°C", "F": "°F", "celsius": "°C", "fahrenheit": "°F", "percent": "%"}
+_SPELLINGS = {
+    "C": "°C", "℃": "°C", "degC": "°C", "deg C": "°C", "celsius": "°C", "Celsius": "°C",
+    "F": "°F", "℉": "°F", "degF": "°F", "deg F": "°F", "fahrenheit": "°F", "Fahrenheit": "°F",
+    "percent": "%", "lux": "lx", "us/cm": "µS/cm", "uS/cm": "µS/cm", "m^3": "m³", "m^3/h": "m³/h",
+}  # fmt: skip
 
 
 def is_missing(text: str) -> bool:

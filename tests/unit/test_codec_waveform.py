@@ -79,6 +79,17 @@ def test_little_end_is_first_when_nothing_speaks_for_the_other() -> None:
         RawOptions(dtype="i3", endian="auto")
 
 
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_floats_are_told_from_counts_when_the_type_is_to_be_found(order: str) -> None:
+    options = RawOptions(dtype="auto", endian="auto", scale=0.5)
+    floats = np.sin(np.arange(64) / 5)
+    assert np.allclose(axes(options, floats.astype(order + "f4").tobytes()), [floats])
+    counts = (floats * 9000).astype("i2")
+    assert np.allclose(axes(options, counts.astype(order + "i2").tobytes()), [counts / 2])
+    assert axes(options, bytes(8)) == [[0, 0, 0, 0]]
+    assert axes(options, b"") == [[]]
+
+
 @pytest.mark.parametrize("value", ["nan", "inf"])
 def test_samples_are_refused_when_one_is_not_finite(value: str) -> None:
     broken = np.array([1, float(value)], "<f4").tobytes()

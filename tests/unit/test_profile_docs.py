@@ -24,7 +24,7 @@ NOW_NS = 1_800_000_000 * 10**9
 @pytest.fixture
 def catalog(tmp_path: Path) -> Catalog:
     profiles = [sample for sample in SAMPLES if sample.startswith("title:")]
-    assert len(profiles) == 3
+    assert len(profiles) == 4
     for i, sample in enumerate(profiles):
         (tmp_path / f"p{i}").mkdir()
         (tmp_path / f"p{i}" / "profile.yaml").write_text(sample)
@@ -62,6 +62,20 @@ def test_each_device_has_its_name_and_time_when_one_message_tells_several(catalo
         ("hall/A", "mV", 2.9, "V", 1_700_000_000_500 * 10**6, True),
         ("hall/B", "rssi", -70, "dBm", NOW_NS, False),
     ]
+
+
+def test_recipe_holds_when_a_value_is_an_array_or_the_payload_a_bare_word(
+    catalog: Catalog,
+) -> None:
+    def said(payload: bytes) -> list[tuple[str, object]]:
+        readings = catalog.decode(RawMessage("aircon/hall", payload, NOW_NS)).readings
+        return [(reading.metric, reading.value) for reading in readings]
+
+    assert said(b"false") == [("$online", False)]
+    assert said(b'{"temp": 21, "mode": "C"}') == [("$online", True), ("temp", 21), ("mode", "C")]
+    assert said(b'{"temp": [20, 21, 22]}') == [
+        ("$online", True), ("temp.min", 20), ("temp", 21), ("temp.max", 22),
+    ]  # fmt: skip
 
 
 def keys() -> set[str]:

@@ -11,6 +11,7 @@ from gateway.profiles import Catalog
 from gateway.profiles.draft import Draft, draft
 from gateway.profiles.files import load_yaml
 from gateway.profiles.guesses import is_command, unit_of
+from gateway.profiles.lint import lint
 from gateway.profiles.vectors import read_vectors, run_vectors
 from gateway.profiles.yaml_text import flow
 
@@ -71,10 +72,17 @@ def test_topic_is_json_when_objects_come_with_a_bare_word_now_and_then(tmp_path:
     )
     catalog = loaded(tmp_path, draft("new", messages, NOBODY))
     assert [r[:3] for r in readings(catalog, "state/x", b"false")] == [("x", "$online", False)]
-    assert [r.value for r in readings(catalog, "state/x", b"7.5")] == [7.5]
-    assert [r.value for r in readings(catalog, "state/x", b"not JSON")] == ["not JSON"]
+    assert [r.value for r in readings(catalog, "state/x", b"7.5")] == [True, 7.5]
+    assert [r.value for r in readings(catalog, "state/x", b"not JSON")] == [True, "not JSON"]
     assert readings(catalog, "state/x", b"") == []
-    assert readings(catalog, "state/x", b'{"rssi": -1}')[0].unit == "dBm"
+    assert readings(catalog, "state/x", b'{"rssi": -1}')[1].unit == "dBm"
+
+
+def test_device_is_back_when_an_object_comes_after_a_bare_false(tmp_path: Path) -> None:
+    messages = heard(("state/hall", b'{"id": "hall", "up": 3}'), ("state/hall", b"false"))
+    catalog = loaded(tmp_path, draft("new", messages, NOBODY))
+    assert [r.value for r in readings(catalog, "state/x", b"false")] == [False]
+    assert readings(catalog, "state/x", b'{"up": 4}')[0][:3] == ("x", "$online", True)
 
 
 def test_commands_are_left_out_and_stay_nobodys(tmp_path: Path) -> None:
@@ -132,6 +140,14 @@ def test_guesses_are_marked() -> None:
     for line in drafted.profile.splitlines():
         if any(word in line for word in ("device:", " ts:", "°C")):
             assert line.endswith("# guess")
+
+
+def test_lint_tells_of_guesses_that_nobody_has_looked_over(tmp_path: Path) -> None:
+    loaded(tmp_path, draft("new", heard(("a/b1/c", b'{"temp": 1}')), NOBODY))
+    file = tmp_path / "new" / "profile.yaml"
+    assert any("still marked" in warning for warning in lint(file, [], "UTC").warnings)
+    file.write_text(file.read_text().replace(" # guess", ""))
+    assert not any("still marked" in warning for warning in lint(file, [], "UTC").warnings)
 
 
 @pytest.mark.parametrize(

@@ -136,6 +136,7 @@ def test_empty_payload_is_null_when_profile_says_so(tmp_path: Path) -> None:
         ("pow(`2`, `3`)", 8),
         ("round(`1.26`, `1`)", 1.3),
         ("to_string(chunks(p.l, `1`))", "[[10],[20]]"),
+        ("to_string(zip(['a', 'b'], p.l))", '[{"k":"a","v":10},{"k":"b","v":20}]'),
     ],
 )
 def test_function_gives_its_value_when_called(

@@ -131,6 +131,39 @@ def test_nothing_is_learned_when_topic_or_template_cannot_be_followed(catalog: C
             say(catalog, topic, "1")
 
 
+def said(topic: str, on: str, mode: str | None) -> Lesson:
+    return Lesson("d", "$online", on=on, off="no", topic=topic, template=template(None), mode=mode)
+
+
+@pytest.mark.parametrize(
+    ("mode", "after_a", "after_b"), [("all", True, False), ("any", True, True), (None, True, False)]
+)
+def test_presence_follows_its_mode_when_two_topics_tell_of_it(
+    mode: str | None, after_a: object, after_b: object
+) -> None:
+    memory = Memory(lambda _: False)
+    memory.teach("m", [said("a", "here", mode), said("b", "up", mode)])
+
+    def online(topic: str, word: str) -> object:
+        place = memory.places[topic]["d", "$online"]
+        found = memory.reading(topic, "d", "$online", place.value(word))
+        return None if found is None else found[0]
+
+    assert online("a", "here") is after_a
+    assert online("b", "no") is after_b
+    assert online("b", "here") is None  # each topic has its own word for it
+
+
+def test_place_stays_when_another_message_still_tells_of_it() -> None:
+    memory = Memory(lambda _: False)
+    memory.teach("m1", [said("a", "here", None)])
+    memory.teach("m2", [said("a", "here", None)])
+    memory.teach("m1", [])
+    assert ("d", "$online") in memory.places["a"]
+    memory.teach("m2", [])
+    assert memory.places == {}
+
+
 def test_knowledge_is_gone_when_catalog_is_fresh(catalog: Catalog) -> None:
     say(catalog, "meta/d/a/unit", "kPa")
     assert values(say(catalog.fresh(), "data/d", '{"a": 1}')) == [("a", 1, None)]
@@ -162,6 +195,8 @@ def test_lessons_are_refused_when_memory_is_full() -> None:
         ("{{ value_json.t | float(0) | round(2) }}", {"t": "1.256"}, 1.26),
         ("{{ value_json.t / 10 }}", {"t": 215}, 21.5),
         ("{{ value_json.t | float * 0.5 }}", {"t": "3"}, 1.5),
+        ("{{ (value_json.t / 10) | round(1) }}", {"t": 216}, 21.6),
+        ("{{ (value_json.t | float(0)) * 2 }}", {"t": "1.5"}, 3),
         ("{{ value_json.t | is_defined }}", {}, None),
         ("{{ value_json.t | default('x') }}", {"t": 1}, 1),
         ("{{ value_json.t | float }}", {"t": "warm"}, None),
@@ -181,6 +216,7 @@ def test_template_gives_a_value_when_it_needs_no_jinja(
         "{% if value_json.a %}1{% endif %}", "{{ states('sensor.x') }}", "{{ value_json.a + b }}",
         "{{ value.a }}", "{{ value_json.a }} W", "{{ value_json | tojson }}", "x" * 500,
         "{{ value_json.a if value_json.b else 0 }}", "{{ value_json.__class__() }}",
+        "{{ (value_json.a + value_json.b) | round(1) }}", "{{ (value_json.a }}",
     ],
 )  # fmt: skip
 def test_template_is_not_followed_when_it_is_more(text: str) -> None:

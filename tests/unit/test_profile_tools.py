@@ -91,6 +91,14 @@ def test_profile_comes_near_when_topic_or_payload_is_like_its_own() -> None:
     assert recognition.nearest("qq/ww/ee", b"\xff\xfe") == []
 
 
+def test_little_is_near_when_one_word_is_shared() -> None:
+    recognition = Recognition(SHIPPED_CATALOG)
+    assert all(near.score < 0.7 for near in recognition.nearest("state/GuestAC", b"false"))
+    tasmota = RawMessage("tele/plug/SENSOR", b"{}", NOW_NS)
+    found = recognition.nearest_to_any([RawMessage("qq/ww", b"", NOW_NS), tasmota])
+    assert found[0].profile == "tasmota"
+
+
 def test_lint_says_what_is_wrong_and_what_may_be(tmp_path: Path) -> None:
     write(tmp_path / "others", "another", GOOD)
     file = write(tmp_path / "mine", "good", GOOD.replace("flatten:", "flaten:"))

@@ -20,9 +20,11 @@ _QUIET = "-8"  # AV_LOG_QUIET: FFmpeg's own messages may hold an address with it
 
 
 class Opening:
-    """Lets cameras with the same options open side by side, and others after 0.3 s at most.
+    """Gives each call its options; one with others waits 0.3 s at most.
 
-    So an address that nobody answers at holds up no other camera.
+    OpenCV itself opens one stream at a time (a lock in its FFmpeg backend), so a camera that
+    accepts a connection and then says nothing holds up the opening of others, for as long as the
+    open may last. Those that stream go on.
     """
 
     def __init__(self) -> None:

@@ -26,22 +26,45 @@ _LONG = {
     "stat_on": "state_on", "stat_t": "state_topic", "stat_tpl": "state_template",
     "stat_val_tpl": "state_value_template", "sug_dsp_prc": "suggested_display_precision",
     "t": "topic", "uniq_id": "unique_id", "unit_of_meas": "unit_of_measurement",
-    "val_tpl": "value_template", "curr_temp_t": "current_temperature_topic",
-    "curr_temp_tpl": "current_temperature_template", "pos_t": "position_topic",
-    "pos_tpl": "position_template", "temp_stat_t": "temperature_state_topic",
-    "temp_stat_tpl": "temperature_state_template", "temp_unit": "temperature_unit",
-    "bri_stat_t": "brightness_state_topic", "bri_val_tpl": "brightness_value_template",
-    "mode_stat_t": "mode_state_topic", "mode_stat_tpl": "mode_state_template",
-    "act_t": "action_topic", "act_tpl": "action_template", "cmd_t": "command_topic",
+    "val_tpl": "value_template", "temp_unit": "temperature_unit", "cmd_t": "command_topic",
     "cmd_tpl": "command_template", "ic": "icon", "en": "enabled_by_default", "ret": "retain",
     "frc_upd": "force_update", "def_ent_id": "default_entity_id",
+    "act_t": "action_topic", "act_tpl": "action_template",
+    "bri_stat_t": "brightness_state_topic", "bri_val_tpl": "brightness_value_template",
+    "clr_temp_stat_t": "color_temp_state_topic", "clr_temp_val_tpl": "color_temp_value_template",
+    "curr_hum_t": "current_humidity_topic", "curr_hum_tpl": "current_humidity_template",
+    "curr_temp_t": "current_temperature_topic", "curr_temp_tpl": "current_temperature_template",
+    "dir_stat_t": "direction_state_topic", "dir_val_tpl": "direction_value_template",
+    "fan_mode_stat_t": "fan_mode_state_topic", "fan_mode_stat_tpl": "fan_mode_state_template",
+    "fx_stat_t": "effect_state_topic", "fx_val_tpl": "effect_value_template",
+    "hs_stat_t": "hs_state_topic", "hs_val_tpl": "hs_value_template",
+    "hum_stat_t": "target_humidity_state_topic", "hum_state_tpl": "target_humidity_state_template",
+    "mode_stat_t": "mode_state_topic", "mode_stat_tpl": "mode_state_template",
+    "osc_stat_t": "oscillation_state_topic", "osc_val_tpl": "oscillation_value_template",
+    "pct_stat_t": "percentage_state_topic", "pct_val_tpl": "percentage_value_template",
+    "pos_t": "position_topic", "pos_tpl": "position_template",
+    "pr_mode_stat_t": "preset_mode_state_topic", "pr_mode_val_tpl": "preset_mode_value_template",
+    "rgb_stat_t": "rgb_state_topic", "rgb_val_tpl": "rgb_value_template",
+    "stat_locked": "state_locked", "stat_unlocked": "state_unlocked",
+    "swing_mode_stat_t": "swing_mode_state_topic",
+    "swing_mode_stat_tpl": "swing_mode_state_template",
+    "temp_hi_stat_t": "temperature_high_state_topic",
+    "temp_hi_stat_tpl": "temperature_high_state_template",
+    "temp_lo_stat_t": "temperature_low_state_topic",
+    "temp_lo_stat_tpl": "temperature_low_state_template",
+    "temp_stat_t": "temperature_state_topic", "temp_stat_tpl": "temperature_state_template",
+    "tilt_status_t": "tilt_status_topic", "tilt_status_tpl": "tilt_status_template",
+    "xy_stat_t": "xy_state_topic", "xy_val_tpl": "xy_value_template",
+    "l_ver_t": "latest_version_topic", "l_ver_tpl": "latest_version_template",
 }  # fmt: skip
 _LONG_OF_DEVICE = {
     "cu": "configuration_url", "cns": "connections", "ids": "identifiers", "name": "name",
     "mf": "manufacturer", "mdl": "model", "mdl_id": "model_id", "hw": "hw_version",
     "sw": "sw_version", "sa": "suggested_area", "sn": "serial_number", "via_device": "via_device",
 }  # fmt: skip
-_SWITCHED = frozenset({"binary_sensor", "switch", "light", "fan", "siren", "input_boolean"})
+_SWITCHED = frozenset({"binary_sensor", "switch", "light", "fan", "humidifier", "siren"})
+# Where the value stands in messages that Home Assistant itself has laid down.
+_AGREED = {"event": "event_type", "vacuum": "state"}
 
 
 class HomeAssistantOptions(Options):
@@ -50,8 +73,9 @@ class HomeAssistantOptions(Options):
     Each has the message's keys written out, what it inherits from the device, and besides
     ``device_id``, ``via_device``, ``metric``, ``platform``, ``value_path`` (dotted, null for the
     payload itself), ``readable`` (its template is one that can be followed), ``on`` and ``off``
-    (the texts that mean true and false), and ``availability_topic`` with its ``available`` and
-    ``not_available``.
+    (the texts that mean true and false), ``gone`` (a bundle says that it has this one no more),
+    ``agreed`` (the key of its value where Home Assistant lays down what a message looks like) and
+    ``availability``, an array of ``{topic, template, on, off}``.
     """
 
     name: Literal["home-assistant"] = "home-assistant"
@@ -77,7 +101,7 @@ def _decode(message: RawMessage) -> Any:  # noqa: ANN401 - JSON
         parts = {levels[-2]: {"platform": levels[1] if len(levels) > 3 else None, **root}}
     elif type(described) is dict and len(described) <= _MAX_COMPONENTS:
         parts = {
-            name: {**root, **_written_out(part)}
+            name: {**root, **_written_out(part), "gone": len(part) == 1}
             for name, part in described.items()
             if type(part) is dict and (part.get("p") or part.get("platform"))
         }
@@ -122,9 +146,10 @@ def _component(name: str, part: dict[str, Any], node: str) -> dict[str, Any]:
         "metric": _text(part.get("unique_id")) or _text(part.get("object_id")) or name,
         "value_path": None if found is None else found.dotted,
         "readable": found is not None,
+        "agreed": None if part.get("value_template") else _AGREED.get(str(part.get("platform"))),
         "on": _word(part, "state_on", "payload_on", default="ON" if switched else None),
         "off": _word(part, "state_off", "payload_off", default="OFF" if switched else None),
-        **_availability(part),
+        "availability": _availability(part),
     }
 
 
@@ -138,18 +163,23 @@ def _identifier(device: dict[str, Any]) -> str | None:
     return str(first) if type(first) in {str, int} else None
 
 
-def _availability(part: dict[str, Any]) -> dict[str, Any]:
-    """Return the first topic that says whether the device is there, and its two words."""
+def _availability(part: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the topics that say whether the device is there, each with its two words."""
     listed = part.get("availability")
-    said = listed[0] if type(listed) is list and listed else part
-    topic = said.get("topic") if said is not part else part.get("availability_topic")
-    key = "availability_template" if said is part else "value_template"
-    return {
-        "availability_topic": _text(topic),
-        "availability_template": _text(said.get(key)),
-        "available": _word(said, "payload_available", default="online"),
-        "not_available": _word(said, "payload_not_available", default="offline"),
-    }
+    if type(listed) is dict:
+        listed = [_written_out(listed)]
+    if type(listed) is not list or not listed:
+        template_ = part.get("availability_template")
+        listed = [{**part, "topic": part.get("availability_topic"), "value_template": template_}]
+    return [
+        {
+            "topic": _text(each.get("topic")),
+            "template": _text(each.get("value_template")),
+            "on": _word(each, "payload_available", default="online"),
+            "off": _word(each, "payload_not_available", default="offline"),
+        }
+        for each in listed
+    ]
 
 
 def _word(part: dict[str, Any], *keys: str, default: str | None) -> str | None:

@@ -13,6 +13,7 @@ from gateway.errors import DecodeError
 from gateway.model import RawMessage
 from gateway.profiles.codecs.codec import MAX_PAYLOAD_BYTES, Codec, Options
 
+_SMALLEST, _LARGEST = 1e-6, 1e6  # of what a float that is measured may be
 Axes = Callable[[dict[str, Any]], int]
 Sampler = Callable[[bytes, int], "np.ndarray[Any, Any]"]
 
@@ -51,7 +52,9 @@ class RawOptions(Options):
     Attributes:
         encoding: ``base64`` or ``hex`` where the bytes come as text.
         header: What lies in front of the samples.
-        dtype: A sample's type, as in NumPy: i1 u1 i2 u2 i4 u4 f4 f8; i3: 24 bits.
+        dtype: A sample's type, as in NumPy: i1 u1 i2 u2 i4 u4 f4 f8; i3: 24 bits. ``auto``: i2, or
+            f4 (which is not scaled) where all could be measurements as such: read as floats,
+            counts of 16 bits are far too small or too large.
         endian: ``le`` or ``be``; ``auto``: ``be`` where that way the samples change by less than a
             quarter of what they do as ``le``. A device's own order, where it is known, is better:
             noise over the whole range looks the same either way.
@@ -64,7 +67,7 @@ class RawOptions(Options):
     name: Literal["raw"] = "raw"
     encoding: Literal["bytes", "base64", "hex"] = "bytes"
     header: Header | None = None
-    dtype: Literal["i1", "u1", "i2", "u2", "i3", "i4", "u4", "f4", "f8"] = "i2"
+    dtype: Literal["i1", "u1", "i2", "u2", "i3", "i4", "u4", "f4", "f8", "auto"] = "i2"
     endian: Literal["le", "be", "auto"] = "le"
     layout: Literal["interleaved", "planar"] = "interleaved"
     axes: int | str = Field(default=1)
@@ -91,10 +94,13 @@ class RawOptions(Options):
         """
         header = struct.Struct(self.header.fmt if self.header else "<")
         names = tuple(self.header.names) if self.header else ()
-        item_bytes = int(self.dtype[1])
-        samples_of = _sampler(self.dtype, self.endian)
+        guessed = self.dtype == "auto"
+        item_bytes = 2 if guessed else int(self.dtype[1])
+        samples_of = (
+            _sampler_of_either(self.endian) if guessed else _sampler(self.dtype, self.endian)
+        )
         planar, encoding = self.layout == "planar", self.encoding
-        scale = np.float32(self.scale)
+        scale, one = np.float32(self.scale), np.float32(1)
         axes_of, count_name = self._axes_of(), self.count
 
         def decode(message: RawMessage) -> dict[str, Any]:
@@ -110,10 +116,13 @@ class RawOptions(Options):
             axes = axes_of(fields)
             if axes < 1 or body % (item_bytes * axes):
                 raise DecodeError("bad_length", f"{body} bytes of {axes} axes of {item_bytes}")
-            count = body // (item_bytes * axes)
+            samples = samples_of(payload, header.size)
+            count = len(samples) // axes
+            if len(samples) % axes:
+                raise DecodeError("bad_length", f"{len(samples)} samples of {axes} axes")
             if count_name and fields[count_name] != count:
                 raise DecodeError("bad_length", f"{count} samples, {fields[count_name]} said")
-            samples = _scaled(samples_of(payload, header.size), scale)
+            samples = _scaled(samples, one if guessed and samples.dtype.kind == "f" else scale)
             by_axis = samples.reshape(axes, -1) if planar else samples.reshape(-1, axes).T
             return {"h": fields, "a": list(np.ascontiguousarray(by_axis)), "n": count}
 
@@ -138,6 +147,23 @@ def _unpacked(payload: bytes, encoding: str) -> bytes:
         return base64.b64decode(payload.strip(), validate=True)
     except (binascii.Error, ValueError) as exc:
         raise DecodeError(f"bad_{encoding}", str(exc)) from exc
+
+
+def _sampler_of_either(endian: str) -> Sampler:
+    """Return what reads floats where the bytes could be such, else integers of 16 bits."""
+    integers = _sampler("i2", endian)
+    orders = {"le": ("<f4",), "be": (">f4",)}.get(endian, ("<f4", ">f4"))
+
+    def read(payload: bytes, start: int) -> "np.ndarray[Any, Any]":
+        if len(payload) > start and (len(payload) - start) % 4 == 0:
+            for order in orders:
+                samples = np.frombuffer(payload, order, offset=start)
+                sizes = np.abs(samples[samples != 0])
+                if len(sizes) and sizes.min() > _SMALLEST and sizes.max() < _LARGEST:  # not NaN
+                    return samples
+        return integers(payload, start)
+
+    return read
 
 
 def _sampler(name: str, endian: str) -> Sampler:
