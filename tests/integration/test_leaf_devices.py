@@ -20,7 +20,8 @@ from paho.mqtt.reasoncodes import ReasonCode
 from gateway.config import load_settings
 from gateway.errors import LeafError
 from gateway.leaf import streams
-from gateway.leaf.leaf import Leaf, MqttAddress
+from gateway.leaf.addresses import MqttAddress
+from gateway.leaf.leaf import Leaf
 
 WAIT_S = 5.0
 QUIET_S = 0.3
