@@ -179,3 +179,12 @@ def test_rate_is_measured_when_frames_come_evenly() -> None:
     for number in range(101):
         rate.count(number / 10)
     assert rate.fps == pytest.approx(10, rel=0.01)
+
+
+def test_environment_is_as_before_when_nothing_is_being_opened(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv(CAPTURE_OPTIONS, raising=False)
+    with Opening().with_options("protocol_whitelist;file"):
+        assert os.environ[CAPTURE_OPTIONS] == "protocol_whitelist;file"
+    assert CAPTURE_OPTIONS not in os.environ  # else it would bind whatever else opens streams here

@@ -55,6 +55,9 @@ class Opening:
         finally:
             with self._changed:
                 del self._begun[ticket]
+                if not self._begun:  # what others open in this process is theirs
+                    self._value = ""
+                    os.environ.pop(CAPTURE_OPTIONS, None)
                 self._changed.notify_all()
 
     def _left_s(self) -> float:
