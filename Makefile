@@ -79,4 +79,4 @@ apt-repo: ## a signed apt repository of those packages in dist/apt
 
 clean: ## remove what the commands above made
 	rm -rf $(VENV) .tools build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache \
-		.import_linter_cache .hypothesis
+		.import_linter_cache .hypothesis .box

@@ -91,7 +91,9 @@ class MqttSource:
         self._stopping = Event()
         self._thread = Thread(target=self._run, name="mqtt", daemon=True)
         self._client: paho.Client | None = None
-        self.connected = False
+        self._linked = False  # the broker hears us
+        self._asked = -1  # the SUBSCRIBE that `connected` waits for
+        self.connected = False  # and it has our filters: what devices say from now on comes
         self.connections = 0
         self.reason = "not connected yet"
 
@@ -115,7 +117,7 @@ class MqttSource:
         under identifiers that may now mean other messages.
         """
         client = self._client
-        if client is None or not self.connected:
+        if client is None or not self._linked:
             return
         for message in messages:
             if message.qos and message.message_id >> _EPOCH_SHIFT == self._epoch:
@@ -124,7 +126,7 @@ class MqttSource:
     def publish(self, topic: str, payload: bytes) -> None:
         """Publish at QoS 0; nothing happens while the broker is away."""
         client = self._client
-        if client is not None and self.connected:
+        if client is not None and self._linked:
             client.publish(topic, payload)
 
     @property
@@ -138,7 +140,7 @@ class MqttSource:
         new = [f for f in filters if f not in self._filters]
         self._filters = list(filters)
         client = self._client
-        if client is not None and self.connected:
+        if client is not None and self._linked:
             self._subscribe(client, new)
             if gone:
                 client.unsubscribe(gone)
@@ -155,7 +157,7 @@ class MqttSource:
                 client.loop_forever(retry_first_connection=False)
             except (OSError, ValueError, ssl.SSLError) as exc:
                 self.reason = f"{self._broker.host}:{self._broker.port}: {exc}"
-            self.connected = False
+            self._linked = self.connected = False
             if time.monotonic() - began > _MOST_WAIT_S:
                 wait_s = 0.2
             self._stopping.wait(wait_s * random.uniform(0.5, 1.5))  # noqa: S311 - jitter
@@ -176,6 +178,7 @@ class MqttSource:
         if self._broker.tls:
             client.tls_set(ca_certs=self._broker.ca_file or None)
         client.on_connect = self._on_connect
+        client.on_subscribe = self._on_subscribe
         client.on_disconnect = self._on_disconnect
         client.on_message = self._on_message
         return client
@@ -206,18 +209,33 @@ class MqttSource:
         self._epoch += 1
         self.connections += 1
         self.reason = ""
-        self._subscribe(client, self._filters)
-        self.connected = True
+        self._linked = True
+        asked = self._subscribe(client, self._filters)
+        if asked is None:
+            self.connected = True
+        else:
+            self._asked = asked
         log.info("connected to %s:%s", self._broker.host, self._broker.port)
 
-    def _subscribe(self, client: paho.Client, filters: Sequence[str]) -> None:
+    def _on_subscribe(
+        self,
+        _client: paho.Client,
+        _userdata: object,
+        mid: int,
+        _codes: list[ReasonCode],
+        _properties: Properties | None,
+    ) -> None:
+        if mid == self._asked:
+            self.connected = True
+
+    def _subscribe(self, client: paho.Client, filters: Sequence[str]) -> int | None:
+        """Subscribe, and return under which number; None for no filters."""
         if not filters:
-            return
+            return None
         if self._mqtt5:
             options = SubscribeOptions(qos=1, noLocal=True)
-            client.subscribe([(f, options) for f in filters])
-        else:
-            client.subscribe([(f, 1) for f in filters])
+            return client.subscribe([(f, options) for f in filters])[1]
+        return client.subscribe([(f, 1) for f in filters])[1]
 
     def _on_disconnect(
         self,
@@ -227,7 +245,7 @@ class MqttSource:
         code: ReasonCode,
         _properties: Properties | None,
     ) -> None:
-        self.connected = False
+        self._linked = self.connected = False
         if not self.reason and not self._stopping.is_set():
             self.reason = f"{self._broker.host}:{self._broker.port}: connection lost: {code}"
             log.warning(self.reason)

@@ -96,9 +96,14 @@ def _bootstrap(tar: Path, arch: str, *, kernel: bool) -> None:
     print(f"making {tar.name}, once; an emulated architecture takes minutes", flush=True)  # noqa: T201
     parts = [*_PLAIN, f"linux-image-cloud-{arch}", "qemu-guest-agent"] if kernel else _PLAIN
     part = tar.with_suffix(".part")
+    make = ["mmdebstrap", "--mode=root", "--format=tar", "--variant=minbase", f"--arch={arch}",
+            f"--include={','.join(parts)}", _DIST, str(part), MIRROR]  # fmt: skip
     with _emulation(arch):
-        _run(["mmdebstrap", "--mode=root", "--format=tar", "--variant=minbase", f"--arch={arch}",
-              f"--include={','.join(parts)}", _DIST, str(part), MIRROR])  # fmt: skip
+        try:
+            _run(make)
+        except BoxError as exc:
+            part.unlink(missing_ok=True)
+            raise SkipBox(f"Debian cannot be fetched or unpacked here: {exc}") from exc
     part.rename(tar)
 
 
