@@ -227,7 +227,7 @@ def snapshot(
 ) -> None:
     """Take a picture; it is kept on the box, and nowhere else.
 
-    Example: `weir camera snapshot entrance --plugin people-flow`
+    Example: `weir camera snapshot entrance --plugin people`
     """
     with told():
         query = f"?{urlencode({'plugin': plugin})}" if plugin else ""
