@@ -235,8 +235,10 @@ async def _pictured(running: Running, name: str, plugin: object) -> tuple[str, R
         SnapshotError: The plugin looked at none, or it cannot be kept.
     """
     sights = running.sights
+    state = next((each for each in sights.cameras.states() if each.name == name), None)
+    if state and state.state == "backing_off":
+        raise CameraAwayError(f"camera {name} is away: {state.reason}")
     if isinstance(plugin, Watching):
-        sights.cameras.places(name)
         frame, result = await plugin.look(name, _SNAPSHOT_S)
         return await asyncio.to_thread(plugin.picture, frame, result), result
     frame = await sights.cameras.look(name, _SNAPSHOT_S)

@@ -83,11 +83,10 @@ class Roster:
             await runner.start()
         except PluginError as exc:
             await runner.stop()
-            self._refused[name] = exc
             log.error("plugin set aside: %s", exc)  # noqa: TRY400 - its text says all
-            if name not in self._runners:
-                return
-            await self._stop_one(name)
+            if name in self._runners:
+                await self._stop_one(name)
+            self._refused[name] = exc
             return
         except WorkerError as exc:
             log.error("plugin %s is tried again: %s", name, exc)  # noqa: TRY400 - its text says all

@@ -168,10 +168,24 @@ def cameras(running: Running) -> Document:
         if isinstance(work, Watching)
     ]
     return {
-        "cameras": [asdict(state) for state in running.sights.cameras.states()],
+        "cameras": [
+            {**asdict(state), "unused_places": _unused_places(running, state.name)}
+            for state in running.sights.cameras.states()
+        ],
         "set_aside": [str(error) for error in running.camera_files.rejected],
         "plugins": looking,
     }
+
+
+def _unused_places(running: Running, camera: str) -> list[str]:
+    """Return the lines and zones of a camera that no plugin's ``[[count]]`` is named after."""
+    counted = {
+        name
+        for work in running.pipeline.plugins.values()
+        if isinstance(work, Watching)
+        for name in work.manifest.places
+    }
+    return sorted(running.sights.cameras.places(camera).keys() - counted)
 
 
 def devices(running: Running) -> list[Document]:

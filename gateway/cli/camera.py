@@ -29,10 +29,11 @@ from gateway.cli.console import (
 from gateway.client import ask
 from gateway.errors import CameraAwayError, ConfigError
 from gateway.ingest.cameras import CameraSettings, load_camera, probe
+from gateway.topics import token
 
 _PLACES = """
 # Where a plugin counts on this camera, as parts of the picture's width and height; they replace the
-# plugin's own of the same name.
+# plugin's own of the same name, and say nothing to one that has no [[count]] of it.
 # [lines]
 # door = [[0.5, 0.2], [0.5, 1.0]]
 # [zones]
@@ -79,8 +80,11 @@ def add(
     Example: `weir camera add entrance rtsp://user@10.0.0.7/stream1`
     """
     with told():
+        if name != token(name):
+            raise ConfigError([f"{name!r}: a camera's name may hold letters, digits, - and _ only"])
         folder = settings(config, state_dir).camera_dirs[-1]
         path = folder / f"{name}.toml"
+        url = _absolute(url)
         if path.exists():
             raise ConfigError(
                 [f"{path}: there is a camera {name!r} already; edit it, or remove it"]
@@ -114,6 +118,14 @@ def _written(path: Path, url: str, *, udp: bool, password: str) -> CameraSetting
         lines.append('transport = "udp"')
     _write(path, "\n".join([*lines, _PLACES]), 0o640)
     return load_camera(path)
+
+
+def _absolute(url: str) -> str:
+    """Return the url of a file so that it is found from everywhere."""
+    scheme, _, rest = url.partition(":")
+    if scheme != "file" or rest.startswith("/"):
+        return url
+    return f"file:{Path(rest).absolute()}"
 
 
 def _write(path: Path, text: str, mode: int) -> None:
@@ -182,7 +194,7 @@ def list_(
     if json:
         print_json(found)
         return
-    rows = table("camera", "!state", "!picture", "#fps", "#read", "#dropped", "#looked at", "#age",
+    rows = table("!camera", "!state", "picture", "#fps", "#read", "#dropped", "#looked at", "#age",
                  "#reconnects")  # fmt: skip
     for each in found["cameras"]:
         rows.add_row(
@@ -203,6 +215,12 @@ def list_(
         if each["reason"]:
             out.print(
                 f"{escape(each['name'])} ({escape(each['address'])}): {escape(each['reason'])}"
+            )
+        if each["unused_places"]:
+            names = ", ".join(each["unused_places"])
+            out.print(
+                f"{escape(each['name'])}: nothing is counted at {escape(names)}: no plugin"
+                " that runs has a [[count]] of that name"
             )
     for error in found["set_aside"]:
         complain(error)

@@ -47,9 +47,10 @@ def list_(
         chosen = settings(config, state_dir)
         found = PluginDirectory(chosen.plugin_dirs, chosen.plugins.disabled).scan()
         try:
-            health = {each["name"]: each for each in ask(chosen.socket_path, "/plugins")}
+            running = ask(chosen.socket_path, "/status")
         except NotRunningError:
-            health = {}
+            running = {"plugins": [], "plugins_set_aside": []}
+        health = {each["name"]: each for each in running["plugins"]}
     rows = [
         {
             "name": name,
@@ -60,7 +61,9 @@ def list_(
         }
         for name, each in sorted(found.plugins.items())
     ]
-    rejected = [str(error) for error in found.rejected]
+    # What the model is like, only the gateway knows: it has loaded it.
+    here = [str(error) for error in found.rejected]
+    rejected = [*here, *(each for each in running["plugins_set_aside"] if each not in here)]
     if json:
         print_json({"plugins": rows, "set_aside": rejected})
         return

@@ -120,8 +120,10 @@ class CountSection(Section):
 
     @model_validator(mode="after")
     def _place(self) -> Self:
-        if (self.what == "crossings") != (self.line is not None):
-            raise ValueError("crossings, and nothing else, has a line = [[x, y], [x, y]]")
+        if self.what == "crossings" and self.line is None:
+            raise ValueError(f"{self.name}: crossings needs line = [[x, y], [x, y]], parts 0 to 1")
+        if self.what != "crossings" and self.line is not None:
+            raise ValueError(f"{self.name}: {self.what} has a zone, and no line")
         if self.line is not None and (self.zone is not None or self.line[0] == self.line[1]):
             raise ValueError("a line has two different points, and no zone")
         return self

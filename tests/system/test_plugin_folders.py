@@ -128,6 +128,21 @@ def test_folders_are_set_aside_with_the_reason_when_they_are_broken(
     await_(lambda: not here.ask("/status")["plugins_set_aside"], ACTIVE_S)
 
 
+def test_reason_is_told_when_a_plugin_that_worked_is_changed_into_one_that_does_not_load(
+    here: Stand, weir: Weir
+) -> None:
+    folder = drop_in(here, SAMPLES / "good", "changing")
+    await_(lambda: plugin(here, "changing")["healthy"], ACTIVE_S)
+    (folder / "plugin.py").write_text("raise ImportError('no such thing')\n")
+    await_(lambda: set_aside(here, "changing"), 2 * ACTIVE_S)
+    said = json.loads(weir("plugin", "list", "--state-dir", str(here.state_dir), "--json").stdout)
+    told = [each for each in said["set_aside"] if "/changing/" in each]
+    assert len(told) == 1
+    assert "no such thing" in told[0]
+    shutil.rmtree(folder)
+    await_(lambda: not set_aside(here, "changing"), ACTIVE_S)
+
+
 HARMFUL = {
     "aborting": ("poison", "crashed (signal 6 SIGABRT)"),
     "hanging": ("poison", "no answer in 0.5 s"),

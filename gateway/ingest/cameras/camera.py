@@ -258,7 +258,7 @@ class Camera:
         """Set the state after a frame, and give up a picture that stands still for too long."""
         if not self._content.frozen:
             if self._state != "streaming":
-                self._enter("streaming", self._reason)
+                self._enter("streaming", "")
                 self._note_return(now_s)
             return
         if self._content.is_overdue(now_s):

@@ -32,7 +32,7 @@ class Change:
 
     Attributes:
         cameras: All valid ones by name, for `Cameras.configure`.
-        added, changed, removed: Names; a file that is no longer valid is removed.
+        added, changed, removed: Names; one whose file is no longer valid goes on as it was.
         rejected: All that cannot be used now.
     """
 
@@ -76,6 +76,9 @@ class CameraDirectory:
                 settings = load_camera(file)
             except CameraError as exc:
                 rejected.append(exc)
+                before = self._current.cameras.get(file.stem)
+                if before is not None:  # somebody is editing it; it goes on as it was
+                    cameras[file.stem] = before
                 continue
             if file.stem in cameras or len(cameras) < MAX_CAMERAS:
                 cameras[file.stem] = settings
