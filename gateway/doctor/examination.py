@@ -17,7 +17,7 @@ def configuration(box: Box) -> Iterator[Finding]:
     """Tell what is wrong with the configuration."""
     for problem in box.problems:
         state = unseen if "Permission denied" in problem else fail
-        yield state(problem, "correct it; packaging/gateway.toml has every key (weir check)")
+        yield state(problem, "correct it; weir check names the nearest key that there is")
     if not box.problems:
         yield ok(f"the configuration is valid ({box.config or 'defaults alone'})")
 

@@ -13,6 +13,7 @@ _SOON = timedelta(days=30)
 _SECRETS = ("leaf/passwords.json", "leaf/nats.conf", "mqtt/passwords", "mqtt/psk", "mqtt/ca.key",
             "mqtt/server.key")  # fmt: skip
 _OPENSSL_S = 10.0
+_READ_ONLY = ("plugins", "profiles")
 
 
 def state(box: Box) -> Iterator[Finding]:
@@ -42,12 +43,16 @@ def state(box: Box) -> Iterator[Finding]:
 
 
 def _not_owned_by(folder: Path, uid: int) -> list[str]:
-    """Return what belongs to others, of the first two levels."""
+    """Return what belongs to others, of the first two levels.
+
+    Plugins and profiles may be root's: what the gateway runs, it need not be able to change.
+    """
     found = []
     for pattern in ("*", "*/*"):
         for path in sorted(folder.glob(pattern)):
             try:
-                if path.lstat().st_uid != uid:
+                kept = path.relative_to(folder).parts[0] in _READ_ONLY
+                if path.lstat().st_uid not in ({uid, 0} if kept else {uid}):
                     found.append(str(path.relative_to(folder)))
             except OSError:
                 continue

@@ -98,6 +98,8 @@ class WorkerRunner:
             raise WorkerError("stopped")
         first: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._task = asyncio.create_task(self._keep_running(first))
+        # Here and not within the task: one that is cancelled before its first step runs nothing.
+        self._task.add_done_callback(lambda _: _end(first))
         await first
 
     async def evaluate(self, batch: Windows | Frames, states: list[bytes | None]) -> list[Result]:
@@ -161,21 +163,17 @@ class WorkerRunner:
 
     async def _keep_running(self, first: asyncio.Future[None]) -> None:
         backoff_s = FIRST_BACKOFF_S
-        try:
-            while True:
-                began = time.monotonic()
-                failure = await self._run_once(first)
-                if not first.done():
-                    first.set_exception(failure)
-                if isinstance(failure, PluginError):
-                    return
-                if time.monotonic() - began > SETTLED_S:
-                    backoff_s = FIRST_BACKOFF_S
-                await self._back_off(str(failure), backoff_s)
-                backoff_s = min(2 * backoff_s, LAST_BACKOFF_S)
-        finally:
+        while True:
+            began = time.monotonic()
+            failure = await self._run_once(first)
             if not first.done():
-                first.set_exception(WorkerError("stopped"))
+                first.set_exception(failure)
+            if isinstance(failure, PluginError):
+                return
+            if time.monotonic() - began > SETTLED_S:
+                backoff_s = FIRST_BACKOFF_S
+            await self._back_off(str(failure), backoff_s)
+            backoff_s = min(2 * backoff_s, LAST_BACKOFF_S)
 
     async def _run_once(self, first: asyncio.Future[None]) -> PluginError | WorkerError:
         """Run one process from start to end and return why it ended."""
@@ -254,3 +252,9 @@ class WorkerRunner:
         self._state = State.SET_ASIDE
         self._reason = str(exc)
         log.error("plugin %s is set aside: %s", self._manifest.name, exc)
+
+
+def _end(first: asyncio.Future[None]) -> None:
+    """End the wait for a plugin whose runner was stopped before it was ready."""
+    if not first.done():
+        first.set_exception(WorkerError("stopped"))
