@@ -267,6 +267,8 @@ async def test_the_watchdog_is_not_told_when_the_server_cannot_be_brought_back(
     await asyncio.sleep(0.5)
     assert "WATCHDOG=1" not in ear.heard()
     process.kill()
+    await asyncio.to_thread(process.wait, 10)
+    os.kill(nats_pid(tmp_path / "state"), signal.SIGKILL)  # stopped, it would outlive the tests
 
 
 async def test_the_gateway_waits_for_its_leaf_and_goes_on_when_that_is_restarted(
