@@ -1,6 +1,6 @@
 """Cameras: speed, how many, how long, INT8 against FP32, and trouble. Tables, or JSON.
 
-python -m benchmarks.cameras [speed] [int8] [many] [one] [chaos] [--json FILE]
+python -m benchmarks.cameras [speed] [int8] [many] [one] [chaos] [count] [--json FILE]
 """
 
 import argparse
@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from benchmarks import camera_chaos, camera_load, camera_speed, heavy_model
+from benchmarks import camera_chaos, camera_count, camera_load, camera_speed, heavy_model
 from benchmarks.camera_stand import Means, write_plugin
 from gateway.inference.manifest import load_manifest
 
@@ -132,12 +132,23 @@ def chaos(folder: Path, means: Means) -> Document:
     return dataclasses.asdict(found) | {"worst_s": found.worst_s}
 
 
+def count(folder: Path, means: Means) -> Document:
+    """Print who was counted over two lines in a clip over RTSP, and who was seen there."""
+    found = camera_count.run(folder, means)
+    print(f"persons over lines, {means.clip.name} over RTSP, {found.frames} frames looked at,"
+          f" {found.packets} packets at the hub")  # fmt: skip
+    for name, seen in found.by_eye.items():
+        print(f"  {name:10} by eye {seen}, in the packets {found.at_hub[name]}")
+    return dataclasses.asdict(found)
+
+
 MEASUREMENTS: dict[str, Callable[[Path, Means], Document]] = {
     "speed": speed,
     "int8": int8,
     "many": many,
     "one": one,
     "chaos": chaos,
+    "count": count,
 }
 _ALONE = ("speed", "int8")
 """They need no RTSP server."""
