@@ -23,8 +23,9 @@ from gateway.inference.port import ModelRunner
 from gateway.ingest import Inbox
 from gateway.ledger import Oldest
 from gateway.model import Decoded, Flaw, RawMessage, Request
+from gateway.notices import NAME, Notices
 from gateway.presence import Presence
-from gateway.telling import Surroundings
+from gateway.telling import Surroundings, Telling
 from gateway.watching import Sights, Watching
 
 log = logging.getLogger(__name__)
@@ -53,6 +54,9 @@ class Pipeline:
         around: The store, the way to the leaf, and what is counted.
         sights: The cameras.
         tick_s: Shortest time between two batches.
+
+    Attributes:
+        notices: What the gateway itself has to say.
     """
 
     def __init__(
@@ -76,6 +80,7 @@ class Pipeline:
         self._tick_s = tick_s
         self._asking = Asking(around.panel)
         self.presence = Presence()
+        self.notices = Notices(around)
         self.unreadable = Unreadable()
         self.plugins: dict[str, Evaluation | Watching] = {}
         self._loops: dict[str, asyncio.Task[None]] = {}
@@ -88,6 +93,7 @@ class Pipeline:
             group.create_task(self._ingest(), name="ingest")
             group.create_task(self._flush_forever(), name="flush")
             group.create_task(self._sweep_forever(), name="sweep")
+            group.create_task(self.notices.run(), name="notices")
 
     @property
     def is_storing(self) -> bool:
@@ -108,7 +114,13 @@ class Pipeline:
         await self._flush()
 
     def _work_left(self) -> bool:
-        return any(not plugin.is_idle for plugin in self.plugins.values())
+        at_work = any(not plugin.is_idle for plugin in self.plugins.values())
+        return at_work or not self.notices.telling.is_idle
+
+    def _tellings(self) -> dict[str, Telling]:
+        """Return all ways to the leaf, by whose watermarks they move."""
+        plugins = {name: plugin.telling for name, plugin in self.plugins.items()}
+        return {NAME: self.notices.telling, **plugins}
 
     async def add_plugin(self, manifest: Manifest, runner: ModelRunner) -> None:
         """Begin with a plugin's windows or frames where it stood; replaces one of its name."""
@@ -240,22 +252,19 @@ class Pipeline:
     async def _flush(self) -> None:
         """Write the marks that have moved, and the outcomes they stand for."""
         async with self._flushing:
-            plugins = list(self.plugins.values())
-            settled = [plugin.telling.settled() for plugin in plugins]
-            marks = {
-                plugin.manifest.name: moved
-                for plugin, (moved, _) in zip(plugins, settled, strict=True)
-                if moved
-            }
+            tellings = self._tellings()
+            settled = {name: telling.settled() for name, telling in tellings.items()}
+            marks = {name: moved for name, (moved, _) in settled.items() if moved}
+            outcomes = [outcome for _, sent in settled.values() for outcome in sent]
             try:
-                await self._store.write_marks(marks, [o for _, sent in settled for o in sent])
+                await self._store.write_marks(marks, outcomes)
             except StoreError as exc:
                 log.error("watermarks not written, tried again: %s", exc)  # noqa: TRY400 - says it all
                 self._refused.add("watermarks")
                 return
             self._refused.discard("watermarks")
-            for plugin, (moved, sent) in zip(plugins, settled, strict=True):
-                plugin.telling.written(moved, sent)
+            for name, telling in tellings.items():
+                telling.written(*settled[name])
 
     async def _sweep_forever(self) -> None:
         while True:

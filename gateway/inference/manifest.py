@@ -6,7 +6,14 @@ import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, Field, PrivateAttr, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    Field,
+    PrivateAttr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from gateway.errors import PluginError
 from gateway.inference.frame_sections import (
@@ -70,6 +77,13 @@ class Manifest(Section):
         if isinstance(context, Path):
             self._folder = context
             self._code_sha256 = _sha256([context / MANIFEST, context / CODE])
+
+    @field_validator("name")
+    @classmethod
+    def _free(cls, name: str) -> str:
+        if name == "weir" or name.startswith("weir-"):
+            raise ValueError("weir and weir-... are what the gateway itself tells; take another")
+        return name
 
     @model_validator(mode="after")
     def _one_kind_of_input(self) -> Self:
