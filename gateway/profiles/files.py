@@ -50,7 +50,7 @@ def read(file: Path) -> ProfileFile | list[ProfileError]:
     try:
         return ProfileFile.model_validate(data)
     except ValidationError as exc:
-        tree = YAML(typ="safe", pure=True).compose(text)
+        tree = _reader().compose(text)
         return faults(file, tree, exc)
 
 
@@ -60,4 +60,10 @@ def load_yaml(text: str) -> Any:  # noqa: ANN401 - whatever the file holds
     Raises:
         YAMLError: It is not YAML.
     """
-    return YAML(typ="safe", pure=True).load(text)
+    return _reader().load(text)
+
+
+def _reader() -> YAML:
+    reader = YAML(typ="safe", pure=True)
+    reader.composer.warn_double_anchors = False  # YAML allows them: the last one counts
+    return reader
