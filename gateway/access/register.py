@@ -100,15 +100,16 @@ class Register:
             raise AccessError(f"no device {name!r}; {hint}")
         return known[name]
 
-    def add(self, device: Device) -> None:
-        """Let a device in.
+    def add(self, *devices: Device) -> None:
+        """Let devices in, all of them or none.
 
         Raises:
-            AccessError: Its name or topics cannot be, or are another's.
+            AccessError: A name or topic cannot be, or is another's.
         """
         with self._changing() as known:
-            check(device, known)
-            known[device.name] = device
+            for device in devices:
+                check(device, known)
+                known[device.name] = device
 
     def change(self, name: str, *, password: str, key: str, changed: str) -> Device:
         """Replace a device's password or key; the old one counts no more.
