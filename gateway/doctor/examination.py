@@ -6,7 +6,7 @@ from pathlib import Path
 
 from gateway.client import NotRunningError, RefusedError, ask
 from gateway.config import Settings, load_settings, load_usable_settings
-from gateway.doctor import clock, disk, files, machine, ports, running, units
+from gateway.doctor import clock, disk, files, logins, machine, ports, running, units
 from gateway.doctor.finding import Box, Finding, fail, ok, unseen
 from gateway.errors import ConfigError
 
@@ -35,6 +35,7 @@ CHECKS: tuple[tuple[str, Check], ...] = (
     ("ports", ports.ports),
     ("units", units.units),
     ("journal", units.journal),
+    ("logins", logins.logins),
     ("gateway", running.gateway),
     ("broker", running.broker),
     ("leaf", running.leaf),

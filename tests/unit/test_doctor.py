@@ -13,6 +13,7 @@ from gateway.doctor.disk import bound_bytes, inodes, space
 from gateway.doctor.examination import examine, look_at
 from gateway.doctor.files import certificates, expiry, secrets, state
 from gateway.doctor.finding import Box, Finding
+from gateway.doctor.logins import Logins, read, told
 from gateway.doctor.machine import limits, misfit
 from gateway.doctor.ports import Listener, judge
 from gateway.doctor.running import linked, reached, unread
@@ -172,3 +173,41 @@ def test_a_wrong_configuration_is_told_and_the_rest_looked_at(tmp_path: Path) ->
     assert looked.settings.gateway.state_dir == tmp_path / "state"
     first = next(examine(looked))
     assert first[1].state == "fail"
+
+
+LOG = """\
+1000.000001 box systemd[1]: Started weir-mqtt.service - Weir: MQTT broker.
+1000.100000 box mosquitto[81]: New connection from 10.0.0.7:4100 on port 1883.
+1000.200000 box mosquitto[81]: New client connected from 10.0.0.7:4100 as plug-1 (p2, c1, k30, u'plug-1').
+5000.000000 box mosquitto[81]: New connection from 10.0.0.7:4101 on port 1883.
+5000.100000 box mosquitto[81]: Client <unknown> disconnected, not authorised.
+5001.000000 box mosquitto[81]: New connection from 10.0.0.66:5000 on port 1883.
+5001.500000 box mosquitto[81]: New connection from 10.0.0.7:4102 on port 1883.
+5001.600000 box mosquitto[81]: Client <unknown> disconnected, not authorised.
+5002.000000 box mosquitto[81]: New connection from 10.0.0.8:6000 on port 1883.
+5002.100000 box mosquitto[81]: New client connected from 10.0.0.8:6000 as plug-2 (p5, c1, k30, u'plug-2').
+5002.200000 box mosquitto[81]: New connection from 10.0.0.9:6000 on port 1883.
+5002.300000 box mosquitto[81]: Client DVES_1 disconnected, not authorised.
+5002.400000 box mosquitto[81]: Client plug-2 closed its connection.
+5003.000000 box mosquitto[81]: New connection from 10.0.0.10:6000 on port 8884.
+5003.100000 box mosquitto[81]: OpenSSL Error[0]: error:0A0000DF:SSL routines::psk identity not found
+5003.100001 box mosquitto[81]: Client <unknown> disconnected: Protocol error.
+"""  # fmt: skip # noqa: E501 - as Mosquitto 2.0.11 says it
+
+
+def test_refused_logins_are_counted_by_address_when_mosquitto_names_no_user() -> None:
+    found = read(LOG.splitlines(), 4000.0)
+    assert found.refused == {"10.0.0.7": 2, "10.0.0.9": 1}
+    finding = told(found)
+    assert finding.state == "warn"
+    assert "3 connections refused" in finding.says
+    assert "2 from 10.0.0.7, where plug-1 was let in before; 1 from 10.0.0.9" in finding.says
+    assert "1 connection with TLS failed: an identity or key" in finding.says
+    assert "weir device rotate" in finding.do
+    assert told(read(LOG.splitlines(), 6000.0)).state == "ok", "older than the last hour"
+    assert told(Logins()).state == "ok"
+
+
+def test_refused_login_has_its_address_when_mosquitto_says_it() -> None:
+    line = "7.1 box mosquitto[1]: Client a b [fd00::7:41000] disconnected: not authorised."
+    assert read([line.replace("a b", "a")], 0.0).refused == {"fd00::7": 1}
