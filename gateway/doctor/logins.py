@@ -19,13 +19,15 @@ _OPENED = re.compile(r"New connection from (.+):(\d+) on port \d+\.")
 _LET_IN = re.compile(r"New client connected from (.+):(\d+) as (.+) \(p\d.*\)\.")
 _GONE = re.compile(r"Client (\S+)(?: \[(.+):\d+\])? (?:closed|disconnected|has exceeded)")
 _REFUSED = re.compile(r"Client (\S+)(?: \[(.+):\d+\])? disconnected[,:] not authorised\.")
-_TLS = re.compile(
-    r"OpenSSL Error\[\d+\]: .*(psk identity not found|alert unknown ca|alert bad cer)"
-)
+_TLS = re.compile(r"OpenSSL Error\[0\]: (?:.*:)?(.+)")
 _UNKNOWN = "<unknown>"
+_KEY = "an identity or key that is not known"
+_TRUST = "the device does not trust the box's certificate"
 _WHY = {
-    "psk": "an identity or key that is not known",
-    "alert": "the device does not trust the box's certificate",
+    "psk identity not found": _KEY,
+    "no suitable signature algorithm": _KEY,  # at the port for keys, with TLS 1.3
+    "tlsv1 alert unknown ca": _TRUST,
+    "sslv3 alert bad certificate": _TRUST,
 }
 
 
@@ -82,7 +84,7 @@ def read(lines: Iterable[str], since_s: float) -> Logins:
             waiting.pop((let_in[1], let_in[2]), None)
             found.users[let_in[1]] = let_in[3]
         elif failed := _TLS.search(text):
-            found.tls[_WHY[failed[1].split()[0]]] += counts
+            found.tls[_WHY.get(failed[1], failed[1])] += counts
         elif gone := _GONE.match(text):
             refused = _REFUSED.match(text)
             newest = waiting.popitem()[0][0] if waiting and (refused or _is_nobody(gone)) else ""
@@ -102,13 +104,17 @@ def told(found: Logins) -> Finding:
         return ok("no connection of a device was refused in the last hour")
     parts = []
     if refused:
-        some = "; ".join(_from(address, count, found) for address, count in refused.most_common(3))
+        some = "; ".join(
+            _from(address, count, found) for address, count in refused.most_common(_SHOWN)
+        )
         more = f"; and {len(refused) - _SHOWN} more" if len(refused) > _SHOWN else ""
         parts.append(
             f"{_connections(refused.total())} refused in the last hour, for their user or "
             f"password (Mosquitto does not say which): {some}{more}"
         )
-    parts += [f"{_connections(count)} with TLS failed: {why}" for why, count in tls.items()]
+    parts += [
+        f"{_connections(count)} with TLS failed: {why}" for why, count in tls.most_common(_SHOWN)
+    ]
     return warn(
         "; ".join(parts),
         "compare user and password in the device with weir device list; weir device rotate NAME "
