@@ -1,5 +1,6 @@
 """``weir device``: who may speak to the box."""
 
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -173,7 +174,7 @@ def revoke(name: Name, config: ConfigOption = None, state_dir: StateOption = Non
         register = Register(folder)
         if register.device(name).key:
             _end(register, name)
-        register.remove(name)
+        register.remove(name, time.time_ns())
         taken = broker.reload(folder)
     out.print(f"revoked: {name}" + ("" if taken else "; the broker does not run here"))
 
