@@ -10,7 +10,7 @@ from gateway.config import load_settings
 from gateway.doctor import examination
 from gateway.doctor.clock import set_back, year
 from gateway.doctor.disk import bound_bytes, inodes, space
-from gateway.doctor.examination import examine, look_at
+from gateway.doctor.examination import configuration, examine, look_at
 from gateway.doctor.files import certificates, expiry, secrets, state
 from gateway.doctor.finding import Box, Finding
 from gateway.doctor.logins import Logins, read, told
@@ -173,6 +173,38 @@ def test_a_wrong_configuration_is_told_and_the_rest_looked_at(tmp_path: Path) ->
     assert looked.settings.gateway.state_dir == tmp_path / "state"
     first = next(examine(looked))
     assert first[1].state == "fail"
+
+
+def test_state_directory_is_the_files_when_other_keys_are_wrong(tmp_path: Path) -> None:
+    config = tmp_path / "gateway.toml"
+    config.write_text(
+        f'[gateway]\nstate_dir = "{tmp_path}/mine"\nnmae = "x"\n[mqtt]\nport = "high"\n'
+        'broker = "mqtt://10.0.0.1"\n[hub]\nurl = 3\n[[assets]]\nname = "a"\ndevices = []\n[odd]\n'
+    )
+    looked = look_at(config)
+    assert len(looked.problems) == 5
+    assert looked.settings.gateway.state_dir == tmp_path / "mine"
+    assert looked.settings.mqtt.broker == "mqtt://10.0.0.1"
+    assert looked.knows_state_dir
+    assert str(tmp_path / "mine") in looked.silence
+
+
+@pytest.mark.parametrize("text", ["[gateway]\nstate_dir = 3\n", "[gateway\n", "gateway = 3\n"])
+def test_doctor_says_that_it_does_not_know_the_state_directory_when_it_cannot_be_read(
+    tmp_path: Path, text: str
+) -> None:
+    config = tmp_path / "gateway.toml"
+    config.write_text(text)
+    found = list(configuration(look_at(config)))
+    assert [each.state for each in found] == ["fail", "unseen"]
+    assert "--state-dir" in found[1].do
+    assert look_at(config, tmp_path).knows_state_dir
+
+
+def test_default_directory_is_meant_when_no_file_says_another(tmp_path: Path) -> None:
+    config = tmp_path / "gateway.toml"
+    config.write_text("[mqtt]\nport = 'high'\n")
+    assert look_at(config).knows_state_dir
 
 
 LOG = """\
