@@ -1,5 +1,6 @@
 """What the doctor makes of what it finds."""
 
+import tomllib
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -73,7 +74,9 @@ def test_each_finding_is_as_bad_as_it_is(finding: Finding, expected: str) -> Non
 def test_the_holder_of_the_port_is_told(
     found: Listener | None, expected: str, *, embedded: bool, running: bool
 ) -> None:
-    (finding,) = judge(1883, found, embedded=embedded, is_optional=False, running=running)
+    (finding,) = judge(
+        1883, found, embedded=embedded, is_optional=False, running=running, is_chosen=False
+    )
     assert finding.state == expected
     if found and found.command and expected != "ok":
         assert "/etc/mosquitto" in finding.says
@@ -101,6 +104,18 @@ def test_a_hub_that_is_away_is_told_with_what_waits() -> None:
     finding = linked({"hub": hub, "outcomes": {"queued": 1200, "oldest_s": 60.0}})
     assert finding.state == "fail"
     assert "no link; 1,200 outcomes wait" in finding.says
+
+
+def test_mosquitto_of_before_is_told_with_what_to_write_unless_that_is_written() -> None:
+    before = Listener(1883, "mosquitto", "mosquitto -c /etc/mosquitto/m.conf")
+    (asked,) = judge(1883, before, embedded=False, is_optional=False, running=True, is_chosen=False)
+    assert "weir-mqtt stands back" in asked.says
+    for line in (line for line in asked.do.split("; ")[0].split(": ")[1].split(" and ")):
+        assert load_settings(None, mqtt=tomllib.loads(line)), line
+    (written,) = judge(
+        1883, before, embedded=False, is_optional=False, running=True, is_chosen=True
+    )
+    assert written.state == "ok"
 
 
 def test_a_clock_that_went_back_is_told_when_files_are_of_the_future() -> None:
