@@ -10,6 +10,8 @@ ONLINE = "$online"
 QUIET_S = 600.0
 """Silence after which a device counts as away when neither it nor its profile says anything of
 it; most speak every few minutes. A profile says better with ``expires``."""
+_ON_THE_WAY_NS = 5 * 10**9
+"""What a device had said when it was revoked may come so much later."""
 _MOST_DEVICES = 20_000
 _MOST_ANCESTORS = 8
 
@@ -21,11 +23,18 @@ class Sign(NamedTuple):
         online: Its ``$online``; None: it has never said.
         said_ns: When it said so.
         heard_ns: When anything came from it that the broker had not kept.
+        revoked_ns: When it was let in no more; 0: it was not.
     """
 
     online: bool | None
     said_ns: int
     heard_ns: int
+    revoked_ns: int = 0
+
+    @property
+    def is_revoked(self) -> bool:
+        """Say whether it was revoked, and nothing came of it since, by whatever way."""
+        return self.revoked_ns > 0 and self.heard_ns <= self.revoked_ns + _ON_THE_WAY_NS
 
 
 class By(StrEnum):
@@ -34,6 +43,7 @@ class By(StrEnum):
     WORD = "own word"  # its last will, or a topic of its availability
     PARENT = "parent"  # the device through which it speaks is away
     EXPIRY = "expiry"  # the silence that its profile or message allows
+    REVOKED = "revoked"  # it may speak no more; its last will was not let through either
     AGE = "age"  # nothing says anything, so when it was last heard
 
 
@@ -121,6 +131,8 @@ class Presence:
         sign = signs.get(device)
         if sign is None:
             return None
+        if sign.is_revoked:
+            return Standing(False, By.REVOKED)
         if sign.online is False and not self._is_refuted(device, sign):
             return Standing(False, By.WORD)
         limit_s = self.expires_s.get(device)

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from gateway import __version__
+from gateway.access.register import Register as AccessRegister
 from gateway.config import Settings
 from gateway.deadletters import printable
 from gateway.errors import DecodeError
@@ -192,7 +193,13 @@ def devices(running: Running) -> list[Document]:
     """Return each device with its newest reading of each metric, and whether it is there."""
     latest = _latest(running)
     known = _known(running.store.register, latest)
-    signs = {each.name: _sign(each.last_seen_ns, latest.get(each.name, [])) for each in known}
+    revoked = AccessRegister(running.settings.gateway.state_dir / "mqtt").revoked()
+    signs = {
+        each.name: _sign(each.last_seen_ns, latest.get(each.name, []))._replace(
+            revoked_ns=revoked.get(each.name, 0)
+        )
+        for each in known
+    }
     now_ns, presence = time.time_ns(), running.pipeline.presence
     found = []
     for device in known:

@@ -201,6 +201,8 @@ def _online(device: Document, silent_s: float) -> str:
     match device["online_by"], device["online"]:
         case "own word", online:
             return "yes" if online else "no (own word)"
+        case "revoked", _:
+            return "no (revoked)"
         case "parent", _:
             return f"no ({device['parent']} is away)"
         case _, True:

@@ -9,6 +9,7 @@ from gateway.config.settings import (
     CONFIG_VARIABLE,
     SHIPPED,
     Settings,
+    load_right_parts,
     load_settings,
     load_usable_settings,
 )
@@ -22,6 +23,7 @@ __all__ = [
     "MetricsSection",
     "Settings",
     "default_state_dir",
+    "load_right_parts",
     "load_settings",
     "load_usable_settings",
     "without_login",

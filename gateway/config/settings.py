@@ -127,6 +127,51 @@ def load_usable_settings(path: Path | None, **overrides: dict[str, Any]) -> Sett
     return _load(path, overrides, existing=True)
 
 
+def load_right_parts(path: Path | None, **overrides: dict[str, Any]) -> tuple[Settings, bool]:
+    """Read what is right of a configuration, for who looks what is wrong with a box.
+
+    Keys that are wrong are left out, and files that cannot be read.
+
+    Returns:
+        The settings, and whether their state directory is the one that is meant: it is not
+        known when it is wrong itself, or when it may stand in a file that cannot be read.
+    """
+    merged: dict[str, Any] = {}
+    unread: list[str] = []
+    for file in _files(path, unread):
+        _merge(merged, _read(file, unread), str(file), {})
+    for table in (_environment([]), overrides):
+        _merge(merged, table, "", {})
+    is_said = _says_state_dir(merged) or not isinstance(merged.get("gateway", {}), dict)
+    while True:
+        try:
+            settings = _FromTables(**merged)
+        except ValidationError as exc:
+            for error in exc.errors():
+                _leave_out(merged, error["loc"])
+        else:
+            return settings, _says_state_dir(merged) or not (is_said or unread)
+
+
+def _says_state_dir(tables: dict[str, Any]) -> bool:
+    table = tables.get("gateway")
+    return isinstance(table, dict) and "state_dir" in table
+
+
+def _leave_out(tables: dict[str, Any], location: tuple[int | str, ...]) -> None:
+    """Take a wrong key out; if what is wrong is no key, the table that it is wrong in."""
+    holder, wrong = tables, ""
+    inner: Any = tables
+    for part in location:
+        if not isinstance(inner, dict) or part not in inner:
+            break
+        holder, wrong, inner = inner, str(part), inner[part]
+    if wrong:
+        del holder[wrong]
+    elif not location:
+        tables.clear()
+
+
 def _load(path: Path | None, overrides: dict[str, dict[str, Any]], *, existing: bool) -> Settings:
     merged: dict[str, Any] = {}
     where: dict[tuple[str, ...], str] = {}

@@ -1,6 +1,5 @@
-"""Profile files: found, read, and checked with the line of whatever is wrong."""
+"""Profile files: read, and checked with the line of whatever is wrong."""
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,21 +11,7 @@ from gateway.errors import ProfileError
 from gateway.profiles.faults import faults
 from gateway.profiles.schema import ProfileFile
 
-PROFILE_FILE = "profile.yaml"
 MAX_FILE_BYTES = 1_000_000
-
-
-def find(dirs: Sequence[Path]) -> dict[str, list[Path]]:
-    """Return the files of each profile by its name, the one that counts last.
-
-    A folder holds profile folders, or is one itself.
-    """
-    found: dict[str, list[Path]] = {}
-    for folder in dirs:
-        own = folder / PROFILE_FILE
-        for file in [own] if own.is_file() else sorted(folder.glob(f"*/{PROFILE_FILE}")):
-            found.setdefault(file.parent.name, []).append(file)
-    return found
 
 
 def read(file: Path) -> ProfileFile | list[ProfileError]:

@@ -2,6 +2,7 @@
 
 import json
 import math
+import socket
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -14,6 +15,7 @@ from typing import Any
 import duckdb
 
 from benchmarks.truth import Comparison, compare, expected
+from gateway.access import packets
 from tests.box.machine import HOST_NAME, UNITS, BoxError, Machine, run, wait, write
 from tests.box.outside import Hub, Plant
 from tests.box.upgrade import CONFFILE, NEW_LINE, later
@@ -206,6 +208,7 @@ def live(box: Machine, hub: Hub, debs: list[Path], folder: Path, rate_hz: float 
         first_s = time.monotonic() - began
         life.record.goal("from apt to the first outcome at the hub", first_s, 60 * box.slowness)
         life.begin("steady", plant)
+        _refuse(life)
         _kill_each(life, plant)
         _restart(life, plant)
         _upgrade(life, plant)
@@ -238,10 +241,26 @@ def _look(life: Life) -> None:
 
 def _let_in(life: Life) -> None:
     with life.timed("weir device add") as remarks:
-        for name in _DEVICES:
-            said = json.loads(run(life.box, f"weir device add {name} --json"))
-            life.passwords[name] = said["password"]
+        for line in run(life.box, f"weir device add {' '.join(_DEVICES)} --json").splitlines():
+            said = json.loads(line)
+            life.passwords[said["name"]] = said["password"]
         remarks.append(f"{len(_DEVICES)} devices")
+
+
+def _refuse(life: Life) -> None:
+    """Come with a wrong password, and see that the doctor tells of it."""
+    with socket.create_connection(life.box.device_address(1883), 10 * life.box.slowness) as knock:
+        knock.sendall(packets.connect(_DEVICES[0], _DEVICES[0], "wrong"))
+        refused = knock.recv(4) == packets.connack(4, 5)
+    life.record.expect(refused, "a wrong password was not refused")
+    with life.timed("weir doctor") as remarks:
+        said = json.loads(run(life.box, "weir doctor --json 2>/dev/null; true"))
+    [told] = [each["says"] for each in said["findings"] if each["check"] == "logins"]
+    life.record.expect("1 connection refused" in told, f"weir doctor does not tell of it: {told}")
+    failing = [f"{each['check']}: {each['says']}" for each in said["findings"]
+               if each["state"] == "fail"]  # fmt: skip
+    life.record.expect(not failing, f"weir doctor on a healthy box: {failing}")
+    remarks.append(told)
 
 
 def _kill_each(life: Life, plant: Plant) -> None:

@@ -1,5 +1,6 @@
 """What the doctor makes of what it finds."""
 
+import tomllib
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,9 +11,10 @@ from gateway.config import load_settings
 from gateway.doctor import examination
 from gateway.doctor.clock import set_back, year
 from gateway.doctor.disk import bound_bytes, inodes, space
-from gateway.doctor.examination import examine, look_at
+from gateway.doctor.examination import configuration, examine, look_at
 from gateway.doctor.files import certificates, expiry, secrets, state
 from gateway.doctor.finding import Box, Finding
+from gateway.doctor.logins import Logins, read, told
 from gateway.doctor.machine import limits, misfit
 from gateway.doctor.ports import Listener, judge
 from gateway.doctor.running import linked, reached, unread
@@ -72,7 +74,9 @@ def test_each_finding_is_as_bad_as_it_is(finding: Finding, expected: str) -> Non
 def test_the_holder_of_the_port_is_told(
     found: Listener | None, expected: str, *, embedded: bool, running: bool
 ) -> None:
-    (finding,) = judge(1883, found, embedded=embedded, is_optional=False, running=running)
+    (finding,) = judge(
+        1883, found, embedded=embedded, is_optional=False, running=running, is_chosen=False
+    )
     assert finding.state == expected
     if found and found.command and expected != "ok":
         assert "/etc/mosquitto" in finding.says
@@ -100,6 +104,18 @@ def test_a_hub_that_is_away_is_told_with_what_waits() -> None:
     finding = linked({"hub": hub, "outcomes": {"queued": 1200, "oldest_s": 60.0}})
     assert finding.state == "fail"
     assert "no link; 1,200 outcomes wait" in finding.says
+
+
+def test_mosquitto_of_before_is_told_with_what_to_write_unless_that_is_written() -> None:
+    before = Listener(1883, "mosquitto", "mosquitto -c /etc/mosquitto/m.conf")
+    (asked,) = judge(1883, before, embedded=False, is_optional=False, running=True, is_chosen=False)
+    assert "weir-mqtt stands back" in asked.says
+    for line in (line for line in asked.do.split("; ")[0].split(": ")[1].split(" and ")):
+        assert load_settings(None, mqtt=tomllib.loads(line)), line
+    (written,) = judge(
+        1883, before, embedded=False, is_optional=False, running=True, is_chosen=True
+    )
+    assert written.state == "ok"
 
 
 def test_a_clock_that_went_back_is_told_when_files_are_of_the_future() -> None:
@@ -172,3 +188,73 @@ def test_a_wrong_configuration_is_told_and_the_rest_looked_at(tmp_path: Path) ->
     assert looked.settings.gateway.state_dir == tmp_path / "state"
     first = next(examine(looked))
     assert first[1].state == "fail"
+
+
+def test_state_directory_is_the_files_when_other_keys_are_wrong(tmp_path: Path) -> None:
+    config = tmp_path / "gateway.toml"
+    config.write_text(
+        f'[gateway]\nstate_dir = "{tmp_path}/mine"\nnmae = "x"\n[mqtt]\nport = "high"\n'
+        'broker = "mqtt://10.0.0.1"\n[hub]\nurl = 3\n[[assets]]\nname = "a"\ndevices = []\n[odd]\n'
+    )
+    looked = look_at(config)
+    assert len(looked.problems) == 5
+    assert looked.settings.gateway.state_dir == tmp_path / "mine"
+    assert looked.settings.mqtt.broker == "mqtt://10.0.0.1"
+    assert looked.knows_state_dir
+    assert str(tmp_path / "mine") in looked.silence
+
+
+@pytest.mark.parametrize("text", ["[gateway]\nstate_dir = 3\n", "[gateway\n", "gateway = 3\n"])
+def test_doctor_says_that_it_does_not_know_the_state_directory_when_it_cannot_be_read(
+    tmp_path: Path, text: str
+) -> None:
+    config = tmp_path / "gateway.toml"
+    config.write_text(text)
+    found = list(configuration(look_at(config)))
+    assert [each.state for each in found] == ["fail", "unseen"]
+    assert "--state-dir" in found[1].do
+    assert look_at(config, tmp_path).knows_state_dir
+
+
+def test_default_directory_is_meant_when_no_file_says_another(tmp_path: Path) -> None:
+    config = tmp_path / "gateway.toml"
+    config.write_text("[mqtt]\nport = 'high'\n")
+    assert look_at(config).knows_state_dir
+
+
+LOG = """\
+1000.000001 box systemd[1]: Started weir-mqtt.service - Weir: MQTT broker.
+1000.100000 box mosquitto[81]: New connection from 10.0.0.7:4100 on port 1883.
+1000.200000 box mosquitto[81]: New client connected from 10.0.0.7:4100 as plug-1 (p2, c1, k30, u'plug-1').
+5000.000000 box mosquitto[81]: New connection from 10.0.0.7:4101 on port 1883.
+5000.100000 box mosquitto[81]: Client <unknown> disconnected, not authorised.
+5001.000000 box mosquitto[81]: New connection from 10.0.0.66:5000 on port 1883.
+5001.500000 box mosquitto[81]: New connection from 10.0.0.7:4102 on port 1883.
+5001.600000 box mosquitto[81]: Client <unknown> disconnected, not authorised.
+5002.000000 box mosquitto[81]: New connection from 10.0.0.8:6000 on port 1883.
+5002.100000 box mosquitto[81]: New client connected from 10.0.0.8:6000 as plug-2 (p5, c1, k30, u'plug-2').
+5002.200000 box mosquitto[81]: New connection from 10.0.0.9:6000 on port 1883.
+5002.300000 box mosquitto[81]: Client DVES_1 disconnected, not authorised.
+5002.400000 box mosquitto[81]: Client plug-2 closed its connection.
+5003.000000 box mosquitto[81]: New connection from 10.0.0.10:6000 on port 8884.
+5003.100000 box mosquitto[81]: OpenSSL Error[0]: error:0A0000DF:SSL routines::psk identity not found
+5003.100001 box mosquitto[81]: Client <unknown> disconnected: Protocol error.
+"""  # fmt: skip # noqa: E501 - as Mosquitto 2.0.11 says it
+
+
+def test_refused_logins_are_counted_by_address_when_mosquitto_names_no_user() -> None:
+    found = read(LOG.splitlines(), 4000.0)
+    assert found.refused == {"10.0.0.7": 2, "10.0.0.9": 1}
+    finding = told(found)
+    assert finding.state == "warn"
+    assert "3 connections refused" in finding.says
+    assert "2 from 10.0.0.7, where plug-1 was let in before; 1 from 10.0.0.9" in finding.says
+    assert "1 connection with TLS failed: an identity or key" in finding.says
+    assert "weir device rotate" in finding.do
+    assert told(read(LOG.splitlines(), 6000.0)).state == "ok", "older than the last hour"
+    assert told(Logins()).state == "ok"
+
+
+def test_refused_login_has_its_address_when_mosquitto_says_it() -> None:
+    line = "7.1 box mosquitto[1]: Client a b [fd00::7:41000] disconnected: not authorised."
+    assert read([line.replace("a b", "a")], 0.0).refused == {"fd00::7": 1}

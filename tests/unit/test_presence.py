@@ -22,6 +22,8 @@ def word(online: bool, at_ns: int) -> Decoded:
         (Sign(False, NOW - 60 * SECOND, NOW), (False, By.WORD)),  # a bridge repeats its values
         (Sign(None, 0, NOW - 599 * SECOND), (True, By.AGE)),
         (Sign(None, 0, NOW - 601 * SECOND), (False, By.AGE)),
+        (Sign(True, NOW - SECOND, NOW - SECOND, NOW - 2 * SECOND), (False, By.REVOKED)),
+        (Sign(True, NOW, NOW, NOW - 60 * SECOND), (True, By.WORD)),  # it comes by another way
     ],
 )
 def test_own_word_wins_and_else_the_age_counts_when_a_device_stands_alone(
