@@ -167,7 +167,9 @@ class Mosquitto:
         return f"mqtt://127.0.0.1:{self.port}"
 
     def start(self) -> None:
-        """Start it and wait until it listens."""
+        """Start it, unless it runs, and wait until it listens."""
+        if self.process and self.process.poll() is None:
+            return
         command = [self._program, "-c", str(self._folder / "mosquitto.conf")]
         with (self._folder / "mosquitto.log").open("ab") as log:
             self.process = subprocess.Popen(command, stdout=log, stderr=log)

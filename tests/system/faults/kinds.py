@@ -127,11 +127,13 @@ def _kill_hub(world: World, _: Random) -> None:
 
 
 def _stop_hub(world: World, _: Random) -> None:
-    world.here.stop("hub")
+    with suppress(KeyError):
+        world.here.stop("hub")
 
 
 def _start_hub(world: World, _: Random) -> None:
-    world.here.start_hub()
+    if "hub" not in world.here.processes:
+        world.here.start_hub()
 
 
 def _kill_all(world: World, _: Random) -> None:

@@ -194,3 +194,4 @@ def _mend(world: World) -> None:
     world.remount()
     world.start_box()
     world.await_ready()
+    world.fleet.move(world.here.broker())

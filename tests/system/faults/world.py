@@ -146,7 +146,7 @@ class World:
     def kill_hub(self) -> None:
         """Kill the hub and its server."""
         self._kill_all(self.family("hub"))
-        self.here.stop("hub", signal.SIGKILL)
+        self.kill("hub")
 
     def family(self, *names: str) -> list[psutil.Process]:
         """Return processes that were started here, with their children, the parents first."""
@@ -229,7 +229,8 @@ def world(folder: Path, layout: Layout) -> Iterator[World]:
         text = config(
             broker.url if broker else "embedded", f"nats-leaf://127.0.0.1:{made.link.port}"
         )
-        here.write_config(text.replace("[leaf]\n", _LEAF % ("unit" if broker else "here")))
+        text = text.replace("[leaf]\n", _LEAF % ("unit" if broker else "here"))
+        here.write_config(text.replace('"warning"', '"info"'))
         stack.callback(made.kill_box)  # before the file systems go
         made.start_box()
         made.await_ready()
