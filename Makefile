@@ -5,7 +5,7 @@ WEIR := $(VENV)/bin/weir
 PIP := $(PY) -m pip install --quiet --disable-pip-version-check --no-deps
 export ORT_DISABLE_TELEMETRY := 1
 
-.PHONY: help install install-dev demo check check-units test test-box test-box-small \
+.PHONY: help install install-dev demo check check-units test faults test-box test-box-small \
 	test-arm64 bench model lock man deb apt-repo clean
 .DELETE_ON_ERROR:
 
@@ -52,6 +52,10 @@ test-box: install-dev ## a clean Debian 12 box: dist/*.deb from installation to 
 
 test-box-small: install-dev ## the same with 1 GB and 2 cores under load; root
 	@nice $(PY) -m tests.box small
+
+faults: install-dev ## faults under load, by a seed (SEED=.. ROUNDS=1000); root for power cuts
+	@tests/get-mosquitto.sh
+	$(PY) -m tests.system.faults $(if $(SEED),--seed $(SEED)) --rounds $(or $(ROUNDS),100)
 
 test-arm64: install-dev ## the same as test-box on an emulated arm64 board; root, many minutes
 	@nice $(PY) -m tests.box arm64

@@ -182,7 +182,7 @@ class Messages:
         for device in range(load.devices):
             topic = f"sensors/bench-{device:03d}".encode()
             rest = 2 + len(topic) + qos_bytes + body_bytes
-            head = bytes([0x30 | load.qos << 1]) + _length(rest) + struct.pack("!H", len(topic))
+            head = bytes([0x30 | load.qos << 1]) + length(rest) + struct.pack("!H", len(topic))
             self._heads.append(head + topic)
 
     def head(self, index: int) -> bytes:
@@ -200,7 +200,7 @@ def connect_packet(client_id: str) -> bytes:
     """Return a CONNECT of MQTT 3.1.1 (3.1): clean session, no keep-alive, no will, no login."""
     name = client_id.encode()
     body = b"\x00\x04MQTT\x04\x02\x00\x00" + struct.pack("!H", len(name)) + name
-    return b"\x10" + _length(len(body)) + body
+    return b"\x10" + length(len(body)) + body
 
 
 def run(load: Load) -> Report:
@@ -299,7 +299,7 @@ def _tail(number: int, *, sequence: bool) -> bytes:
     return f",{first},{rest}}}".encode()
 
 
-def _length(count: int) -> bytes:
+def length(count: int) -> bytes:
     """Return MQTT's remaining length (2.2.3): seven bits a byte, the lowest first."""
     out = bytearray()
     while True:

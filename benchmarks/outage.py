@@ -9,10 +9,7 @@ import asyncio
 import json
 import sys
 import tempfile
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -20,9 +17,9 @@ from urllib.parse import urlsplit
 import numpy as np
 
 from benchmarks.kill import GATEWAY, config, start_load
+from benchmarks.link import Link, link
 from benchmarks.stand import Stand, stand
 from benchmarks.truth import Comparison, Told, acknowledged, at_hub, compare, disordered, expected
-from gateway.leaf.relay import Relay
 
 _BEFORE_S = 2.0
 _RETURN_S = 20.0  # most that link and forwarder may take
@@ -81,8 +78,8 @@ async def run(folder: Path, case: Case) -> Outage:
     with stand(folder) as here:
         here.start_hub()
         leaf = urlsplit(here.leaf_url)
-        with _relay((str(leaf.hostname), int(leaf.port or 0))) as link:
-            hub = f"nats-leaf://127.0.0.1:{link.port}" if case.cut else here.leaf_url
+        with link((str(leaf.hostname), int(leaf.port or 0))) as wire:
+            hub = f"nats-leaf://127.0.0.1:{wire.port}" if case.cut else here.leaf_url
             here.write_config(config("embedded", hub, case.in_order_backlog))
             here.start_gateway()
             seconds = _BEFORE_S + case.seconds + _RETURN_S + _AFTER_S
@@ -90,7 +87,7 @@ async def run(folder: Path, case: Case) -> Outage:
                 here.broker(), rate_hz=case.rate_hz, devices=case.devices, seconds=seconds, qos=0
             )  # what is in the store is what counts here
             await asyncio.sleep(_BEFORE_S)
-            gone_ns, back_ns, backlog = _take_away(here, link if case.cut else None, case.seconds)
+            gone_ns, back_ns, backlog = _take_away(here, wire if case.cut else None, case.seconds)
             _await_hub(here)
             await asyncio.sleep(_AFTER_S)
             load.terminate()
@@ -109,16 +106,16 @@ def _await_hub(here: Stand) -> None:
         time.sleep(0.1)
 
 
-def _take_away(here: Stand, link: "_Link | None", seconds: float) -> tuple[int, int, int]:
+def _take_away(here: Stand, wire: Link | None, seconds: float) -> tuple[int, int, int]:
     gone_ns = time.time_ns()
-    if link:
-        link.cut()
+    if wire:
+        wire.cut()
     else:
         here.stop("hub")
     time.sleep(seconds)
     backlog: int = here.ask("/status")["outcomes"]["queued"]
-    if link:
-        link.restore()
+    if wire:
+        wire.restore()
     else:
         here.start_hub()
     return gone_ns, time.time_ns(), backlog
@@ -156,41 +153,6 @@ def _spread(values: list[float]) -> list[float]:
     if not values:
         return []
     return [round(float(v), 1) for v in np.percentile(values, (50, 95, 100))]
-
-
-class _Link:
-    """A relay, told from a thread that has no event loop."""
-
-    def __init__(self, loop: asyncio.AbstractEventLoop, relay: Relay) -> None:
-        self._loop = loop
-        self._relay = relay
-
-    @property
-    def port(self) -> int:
-        return self._relay.port
-
-    def cut(self) -> None:
-        asyncio.run_coroutine_threadsafe(self._relay.cut(), self._loop).result(5)
-
-    def restore(self) -> None:
-        asyncio.run_coroutine_threadsafe(self._relay.restore(), self._loop).result(5)
-
-
-@contextmanager
-def _relay(target: tuple[str, int]) -> Iterator[_Link]:
-    """Run a relay on a thread of its own."""
-    loop = asyncio.new_event_loop()
-    thread = threading.Thread(target=loop.run_forever, name="relay", daemon=True)
-    thread.start()
-    link = _Link(loop, Relay(target))
-    try:
-        link.restore()
-        yield link
-    finally:
-        link.cut()
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join(5)
-        loop.close()
 
 
 def main() -> int:

@@ -73,16 +73,23 @@ class Stand:
         config.write_text(filled.replace("{state_dir}", str(self.state_dir)))
         return config
 
+    def start_leaf(self) -> None:
+        """Start `weir leaf run`, for a configuration whose leaf is a unit of its own."""
+        self._start("leaf", "leaf", "run")
+
     def start_gateway(self, *, wait: bool = True) -> None:
         """Start `weir run` with the configuration written."""
-        with (self.folder / "gateway.log").open("ab") as log:
-            self.processes["gateway"] = subprocess.Popen(
-                [*_WEIR, "run", "-c", str(self.folder / "gateway.toml")],
+        self._start("gateway", "run")
+        if wait:
+            self.await_ready()
+
+    def _start(self, name: str, *command: str) -> None:
+        with (self.folder / f"{name}.log").open("ab") as log:
+            self.processes[name] = subprocess.Popen(
+                [*_WEIR, *command, "-c", str(self.folder / "gateway.toml")],
                 stdout=log, stderr=log, start_new_session=True,
                 env={**os.environ, "ORT_DISABLE_TELEMETRY": "1"},
             )  # fmt: skip
-        if wait:
-            self.await_ready()
 
     def await_ready(self) -> None:
         """Wait until the gateway is ready for devices."""
@@ -136,23 +143,54 @@ class Stand:
         return found
 
 
+class Mosquitto:
+    """A Mosquitto that keeps in memory all that a gateway has not taken yet.
+
+    Args:
+        folder: For its configuration and log.
+        program: Its path.
+    """
+
+    def __init__(self, folder: Path, program: str) -> None:
+        self._folder = folder
+        self._program = program
+        self.port = free_port()
+        self.process: subprocess.Popen[bytes] | None = None
+        (folder / "mosquitto.conf").write_text(
+            f"listener {self.port} 127.0.0.1\nallow_anonymous true\npersistence false\n"
+            "max_inflight_messages 2000\nmax_queued_messages 1000000\nset_tcp_nodelay true\n"
+        )
+
+    @property
+    def url(self) -> str:
+        """Return where clients connect."""
+        return f"mqtt://127.0.0.1:{self.port}"
+
+    def start(self) -> None:
+        """Start it, unless it runs, and wait until it listens."""
+        if self.process and self.process.poll() is None:
+            return
+        command = [self._program, "-c", str(self._folder / "mosquitto.conf")]
+        with (self._folder / "mosquitto.log").open("ab") as log:
+            self.process = subprocess.Popen(command, stdout=log, stderr=log)
+        _await_listener(self.port)
+
+    def stop(self, number: int = signal.SIGTERM) -> None:
+        """Send a signal and wait for the end."""
+        if self.process:
+            self.process.send_signal(number)
+            self.process.wait(5)
+
+
 @contextlib.contextmanager
 def mosquitto(folder: Path, program: str) -> Iterator[str]:
-    """Run a Mosquitto that keeps in memory all that a gateway has not taken yet; give its URL."""
-    port = free_port()
-    config = folder / "mosquitto.conf"
-    config.write_text(
-        f"listener {port} 127.0.0.1\nallow_anonymous true\npersistence false\n"
-        "max_inflight_messages 2000\nmax_queued_messages 1000000\nset_tcp_nodelay true\n"
-    )
-    with (folder / "mosquitto.log").open("wb") as log:
-        process = subprocess.Popen([program, "-c", str(config)], stdout=log, stderr=log)
+    """Run a Mosquitto for the time of the block; give its URL."""
+    made = Mosquitto(folder, program)
     try:
-        _await_listener(port)
-        yield f"mqtt://127.0.0.1:{port}"
+        made.start()
+        yield made.url
     finally:
-        process.terminate()
-        process.wait(5)
+        made.stop()
 
 
 def free_port() -> int:
@@ -178,7 +216,7 @@ def _name(parent: str, child: psutil.Process) -> str:
     if "gateway.inference.worker" in line:
         return "worker"
     if any("nats-server" in part for part in line):
-        return "leaf nats-server" if parent == "gateway" else "hub nats-server"
+        return "hub nats-server" if parent == "hub" else "leaf nats-server"
     return f"{parent} {child.name()} {child.pid}"
 
 
@@ -195,6 +233,6 @@ def stand(folder: Path, hub_dir: Path | None = None) -> Iterator[Stand]:
         yield made
     finally:
         with contextlib.ExitStack() as all_of_them:
-            for name in ("hub", "gateway"):
+            for name in ("hub", "leaf", "gateway"):
                 if name in made.processes:
                     all_of_them.callback(made.stop, name)

@@ -12,6 +12,7 @@ from pathlib import Path
 import duckdb
 import nats
 import orjson
+from nats.aio.msg import Msg
 from nats.js.api import AckPolicy, ConsumerConfig
 
 from gateway.features.planner import first_delay_ns
@@ -155,22 +156,25 @@ async def at_hub(url: str) -> list[Told]:
         told: list[Told] = []
         while len(told) < count:
             for message in await pull.fetch(min(_FETCH, count - len(told)), 5.0):
-                content = orjson.loads(message.data)
-                told.append(
-                    Told(
-                        id=content["id"],
-                        source=content["src"],
-                        plugin=content["plugin"],
-                        version=content["ver"],
-                        end_ms=content["end"],
-                        stored_ns=int(message.metadata.timestamp.timestamp() * 1e9),
-                        late=(message.headers or {}).get("Weir-Late") == "1",
-                        payload=message.data,
-                    )
-                )
+                told.append(told_of(message))
         return told
     finally:
         await client.close()
+
+
+def told_of(message: Msg) -> Told:
+    """Return what a message of the hub's stream says."""
+    content = orjson.loads(message.data)
+    return Told(
+        id=content["id"],
+        source=content["src"],
+        plugin=content["plugin"],
+        version=content["ver"],
+        end_ms=content["end"],
+        stored_ns=int(message.metadata.timestamp.timestamp() * 1e9),
+        late=(message.headers or {}).get("Weir-Late") == "1",
+        payload=message.data,
+    )
 
 
 def compare(

@@ -21,7 +21,7 @@ def keep_passwords(file: Path, users: Iterable[str]) -> dict[str, str]:
 
 
 def write_private(file: Path, text: str) -> None:
-    """Write a file that only its owner can read (0600), whole or not at all."""
+    """Write a file that only its owner can read (0600), whole or not at all, and onto the disk."""
     new = file.with_name(file.name + ".new")
     new.unlink(missing_ok=True)
     descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -31,9 +31,18 @@ def write_private(file: Path, text: str) -> None:
             stream.flush()
             os.fsync(stream.fileno())
         new.replace(file)
+        _sync(file.parent)
     except OSError:
         new.unlink(missing_ok=True)
         raise
+
+
+def _sync(directory: Path) -> None:
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _read(file: Path) -> dict[str, str]:

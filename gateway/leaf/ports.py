@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from gateway.errors import LeafError
+from gateway.leaf.passwords import write_private
 
 
 class Wanted(NamedTuple):
@@ -43,7 +44,8 @@ def choose_ports(file: Path, wanted: Mapping[str, Wanted]) -> dict[str, int]:
         else:
             chosen[name] = _pick(want.host, kept.get(name, 0), set(chosen.values()))
     if chosen != kept:
-        file.write_text(json.dumps(chosen), encoding="utf-8")
+        # Through a power cut too: devices and their configuration know the port.
+        write_private(file, json.dumps(chosen))
     return chosen
 
 

@@ -54,6 +54,13 @@ class Relay:
     async def __aexit__(self, *_: object) -> None:
         await self.cut()
 
+    async def carry(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+        """Pass one direction on until it ends; a link with faults does it otherwise."""
+        with suppress(OSError):
+            while data := await source.read(_CHUNK_BYTES):
+                sink.write(data)
+                await sink.drain()
+
     async def _pass(self, near: asyncio.StreamReader, near_out: asyncio.StreamWriter) -> None:
         link = asyncio.ensure_future(self._both_ways(near, near_out))
         self._links.add(link)
@@ -69,8 +76,8 @@ class Relay:
             return
         try:
             ways = [
-                asyncio.ensure_future(_copy(near, far_out)),
-                asyncio.ensure_future(_copy(far, near_out)),
+                asyncio.ensure_future(self.carry(near, far_out)),
+                asyncio.ensure_future(self.carry(far, near_out)),
             ]
             try:
                 await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
@@ -81,10 +88,3 @@ class Relay:
         finally:
             near_out.transport.abort()
             far_out.transport.abort()
-
-
-async def _copy(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
-    with suppress(OSError):
-        while data := await source.read(_CHUNK_BYTES):
-            sink.write(data)
-            await sink.drain()

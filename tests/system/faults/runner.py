@@ -1,0 +1,197 @@
+"""Plays rounds: load, a fault or two, recovery, and a look into the books."""
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from random import Random
+
+from tests.system.faults.books import Books, Round
+from tests.system.faults.kinds import STOP, Kind, choose
+from tests.system.faults.world import Layout, World, WorldError, world
+
+ROUNDS_A_BOX = 40
+"""After so many rounds the box is given up, and a new one begun."""
+PAIR_SHARE = 0.12
+"""Share of rounds with two faults at once, where the first allows for it."""
+_LOAD_S = (0.2, 0.8)
+_RECOVERY_S = 60.0
+
+
+@dataclass(slots=True)
+class Plan:
+    """What is played.
+
+    Attributes:
+        kinds: Of each layout, those to choose from.
+        layouts: Of the boxes in turn.
+    """
+
+    seed: int
+    rounds: int
+    folder: Path
+    layouts: list[Layout]
+    kinds: dict[str, list[Kind]]
+    from_round: int = 0
+    limit_s: float = float("inf")
+    pair_share: float = PAIR_SHARE
+    each_once: bool = False
+
+
+@dataclass(slots=True)
+class Played:
+    """What came of it.
+
+    Attributes:
+        evidence: Folders that were kept.
+    """
+
+    seed: int
+    rounds: list[Round] = field(default_factory=list)
+    evidence: list[str] = field(default_factory=list)
+    took_s: float = 0.0
+
+
+def play(plan: Plan, tell: Callable[[Round], None]) -> Played:
+    """Play the rounds of a plan.
+
+    Args:
+        plan: What to play.
+        tell: Called after each round.
+    """
+    began = time.monotonic()
+    played = Played(plan.seed)
+    numbers = list(range(plan.from_round, plan.from_round + plan.rounds))
+    for box, some in enumerate(_boxes(numbers)):
+        if time.monotonic() - began > plan.limit_s:
+            break
+        layout = plan.layouts[(some[0] // ROUNDS_A_BOX) % len(plan.layouts)]
+        folder = plan.folder / f"box-{box}"
+        with world(folder, layout) as made:
+            books = Books(made)
+            for number, kinds in _faults(plan, layout, some):
+                one = _round(made, books, number, kinds, plan.seed)
+                played.rounds.append(one)
+                tell(one)
+                if time.monotonic() - began > plan.limit_s:
+                    break
+            _finish(made, books)
+            bad = [one for one in books.rounds if not one.is_good]
+            if bad:
+                made.keep_evidence(folder / "evidence")
+                played.evidence.append(str(folder))
+    played.took_s = time.monotonic() - began
+    return played
+
+
+def _boxes(numbers: list[int]) -> Iterator[list[int]]:
+    some: list[int] = []
+    for number in numbers:
+        if some and number % ROUNDS_A_BOX == 0:
+            yield some
+            some = []
+        some.append(number)
+    if some:
+        yield some
+
+
+def _faults(plan: Plan, layout: Layout, numbers: list[int]) -> Iterator[tuple[int, list[Kind]]]:
+    kinds = plan.kinds[layout.name]
+    for at, number in enumerate(numbers):
+        rng = Random(f"{plan.seed}/{number}/kind")  # noqa: S311 - a test's choice
+        yield (
+            number,
+            [kinds[at % len(kinds)]] if plan.each_once else choose(rng, kinds, plan.pair_share),
+        )
+
+
+def _round(world: World, books: Books, number: int, kinds: list[Kind], seed: int) -> Round:
+    rng = Random(f"{seed}/{number}")  # noqa: S311 - moments of a test
+    began, sent = time.monotonic(), world.fleet.sent
+    names = [kind.name for kind in kinds]
+    one = Round(number, world.layout.name, names, time.time_ns())
+    one.goal_s = kinds[0].goal_s if len(kinds) == 1 else 0.0
+    books.begin(one)
+    world.fleet.speak()
+    try:
+        time.sleep(rng.uniform(*_LOAD_S))
+        if STOP in kinds:
+            _audited(world, books, one)
+            world.fleet.speak()
+        else:
+            _strike(world, books, one, kinds, rng)
+        world.fleet.speak(on=False)
+        books.close(one)
+    except (WorldError, TimeoutError, RuntimeError) as exc:
+        one.problems.append(str(exc))
+        _mend(world)
+    one.ended_ns = time.time_ns()
+    one.sent = world.fleet.sent - sent
+    one.took_s = time.monotonic() - began
+    return one
+
+
+def _strike(world: World, books: Books, one: Round, kinds: list[Kind], rng: Random) -> None:
+    """Do harm, undo it, and wait for the next outcome at the hub."""
+    fault_ns = time.time_ns()
+    for kind in kinds:
+        kind.begin(world, rng)
+    time.sleep(max(rng.uniform(*kind.hold_s) for kind in kinds))
+    end_ns = time.time_ns()
+    if any(kind.mosquitto_loses for kind in kinds) and world.broker:
+        books.forgive(one, fault_ns, end_ns)
+    for kind in rng.sample(kinds, len(kinds)):
+        kind.end(world, rng)
+    _recover(world, one, kinds, fault_ns, end_ns)
+
+
+def _recover(world: World, one: Round, kinds: list[Kind], fault_ns: int, end_ns: int) -> None:
+    since = {kind.since for kind in kinds}
+    from_ns = fault_ns if since == {"fault"} else end_ns
+    until = time.monotonic() + _RECOVERY_S
+    first = None
+    while first is None and time.monotonic() < until:
+        world.keep_running()
+        if since == {"backlog"}:
+            first = world.witness.first(stored_ns=from_ns, limit_s=0.2)
+        else:
+            first = world.witness.first(ended_ns=from_ns, stored_ns=from_ns, limit_s=0.2)
+    if first is None:
+        raise WorldError(f"no outcome at the hub within {_RECOVERY_S:.0f} s")
+    one.recovery_s = (first.stored_ns - from_ns) / 1e9
+
+
+def _audited(world: World, books: Books, one: Round) -> None:
+    """Stop in order and look through everything, then go on."""
+    world.fleet.speak(on=False)
+    books.await_all(one)
+    STOP.begin(world, Random(0))  # noqa: S311 - it draws nothing
+    books.audit(one)
+    world.fleet.speak()
+    end_ns = time.time_ns()
+    STOP.end(world, Random(0))  # noqa: S311 - it draws nothing
+    _recover(world, one, [STOP], end_ns, end_ns)
+
+
+def _finish(world: World, books: Books) -> None:
+    """Settle and look through everything of a box."""
+    last = books.rounds[-1]
+    world.fleet.speak(on=False)
+    books.await_all(last)
+    STOP.begin(world, Random(0))  # noqa: S311 - it draws nothing
+    books.audit(last)
+
+
+def _mend(world: World) -> None:
+    """Undo all that a round which failed may have left."""
+    world.fleet.speak(on=False)
+    world.link.restore()
+    for volume in world.volumes:
+        volume.empty()
+    if "hub" not in world.here.processes:
+        world.here.start_hub()
+    world.kill_box()
+    world.remount()
+    world.start_box()
+    world.await_ready()
+    world.fleet.move(world.here.broker())
