@@ -11,6 +11,7 @@ from pathlib import Path
 
 from prometheus_client import CollectorRegistry
 
+from gateway.aftermath import end_when_damaged, tell_set_aside
 from gateway.config import Settings
 from gateway.control import serve
 from gateway.errors import ConfigError, OutboxError, PluginError
@@ -129,6 +130,8 @@ async def gateway(settings: Settings, notifier: Notifier | None = None) -> Async
         start("subscriptions", _follow_filters(running))
         start("queue", _watch_queue(running))
         start("pipeline", running.pipeline.run())
+        start("store", end_when_damaged(running.store))
+        start("aftermath", _tell_set_aside(running))
         start("settling", settle(lambda: is_ready(running), running.store.forget_copies))
         await stack.enter_async_context(serve(running, registry))
         running.source.start()
@@ -312,6 +315,11 @@ async def _follow_filters(running: Running) -> None:
         if wanted != known:
             running.source.subscribe(wanted)
             known = wanted
+
+
+async def _tell_set_aside(running: Running) -> None:
+    gateway = running.settings.gateway
+    await tell_set_aside(gateway.state_dir, running.pipeline.notices, gateway.name)
 
 
 def _follow_cameras(running: Running) -> Callable[[Change], Awaitable[None]]:

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 import duckdb
 
-from gateway.errors import StoreError
 from gateway.features.marks import pack_states, unpack_states
 
 DEAD_LETTERS_KEPT = 10_000
@@ -46,14 +45,11 @@ def sweep(connection: duckdb.DuckDBPyConnection, bounds: Bounds, newest_batch: i
         How many readings were deleted.
 
     Raises:
-        StoreError: DuckDB refused.
+        duckdb.Error: DuckDB refused.
     """
-    try:
-        deleted = _sweep_readings(connection, bounds)
-        _sweep_appended(connection, newest_batch)
-        connection.execute("CHECKPOINT")
-    except duckdb.Error as exc:
-        raise StoreError(f"retention: {exc}") from exc
+    deleted = _sweep_readings(connection, bounds)
+    _sweep_appended(connection, newest_batch)
+    connection.execute("CHECKPOINT")
     return deleted
 
 
