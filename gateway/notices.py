@@ -35,6 +35,7 @@ class Notice:
         start_ns: Since when; 0: at ``end_ns``.
         score: How bad, on the kind's own scale.
         numbers: A few named numbers, most important first.
+        event: It happened, and may happen again: it is told whatever was told last.
     """
 
     kind: str
@@ -45,6 +46,7 @@ class Notice:
     start_ns: int = 0
     score: float = 1.0
     numbers: dict[str, float] = field(default_factory=dict)
+    event: bool = False
 
 
 class Notices:
@@ -60,7 +62,17 @@ class Notices:
     def __init__(self, around: Surroundings) -> None:
         self.telling = Telling(NAME, around)
         self._around = around
-        self._marks = dict(around.store.marks(NAME))
+        self._marks: dict[str, Mark] = {}
+        self.read_marks()
+
+    def read_marks(self) -> None:
+        """Go on from what the store says was told."""
+        self._marks = dict(self._around.store.marks(NAME))
+
+    @property
+    def gateway(self) -> str:
+        """Return the gateway's name: the source of what is about the box itself."""
+        return self._around.site.gateway
 
     async def run(self) -> None:
         """Tell until cancelled."""
@@ -71,10 +83,10 @@ class Notices:
         return self._marks.get(_key(kind, source))
 
     def tell(self, notice: Notice) -> bool:
-        """Tell a notice unless its label was the last one told; return whether it is new."""
+        """Tell a notice unless it is of a state that was told last; return whether it is new."""
         key = _key(notice.kind, notice.source)
         last = self._marks.get(key)
-        if last and last.label == notice.label:
+        if last and last.label == notice.label and not notice.event:
             return False
         # Two notices of one source at one moment would have one id.
         end_ns = max(notice.end_ns, last.end_ns + 1_000_000 if last else 0)
@@ -101,6 +113,7 @@ class Notices:
             end_ns=end_ns,
             result=_result(notice),
             received_ns=end_ns,
+            clock=self._around.clock.standing,
         )
 
 

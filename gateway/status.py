@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from gateway import __version__
+from gateway.clock import BoxClock
 from gateway.config import Settings
 from gateway.deadletters import printable
 from gateway.errors import DecodeError
@@ -37,6 +38,7 @@ class Running:
     """
 
     settings: Settings
+    clock: BoxClock
     ledger: Ledger
     latencies: Latencies
     inbox: Inbox
@@ -74,6 +76,7 @@ def status(running: Running) -> Document:
         "uptime_s": round(time.monotonic() - running.started_at, 1),
         "state_dir": str(settings.gateway.state_dir),
         "ready": is_ready(running),
+        "clock": clock(running.clock),
         "messages": {
             "received": ledger.received,
             "stored": ledger.stored_messages,
@@ -125,6 +128,18 @@ def status(running: Running) -> Document:
         "cameras": cameras(running),
         "plugins": plugins(running),
         "plugins_set_aside": [str(error) for error in running.roster.set_aside],
+    }
+
+
+def clock(box: BoxClock) -> Document:
+    """Return what time the box takes it to be, and how sure it is."""
+    return {
+        "now_ns": box.now_ns(),
+        "standing": box.standing,
+        "since_ns": box.era.began_ns,
+        "system_ahead_s": round(box.wall_ahead_ns / 1e9, 3),
+        "moved": box.turn,
+        "moved_s": round(box.moved_since_ns(0) / 1e9, 3),
     }
 
 
@@ -193,7 +208,7 @@ def devices(running: Running) -> list[Document]:
     latest = _latest(running)
     known = _known(running.store.register, latest)
     signs = {each.name: _sign(each.last_seen_ns, latest.get(each.name, [])) for each in known}
-    now_ns, presence = time.time_ns(), running.pipeline.presence
+    now_ns, presence = running.clock.now_ns(), running.pipeline.presence
     found = []
     for device in known:
         sign, standing = signs[device.name], presence.standing(device.name, signs, now_ns)

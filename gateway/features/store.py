@@ -4,7 +4,6 @@ All methods but `recent` lookups run on one thread, the store's; the caller sees
 """
 
 import logging
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,8 +12,9 @@ import duckdb
 import numpy as np
 from numpy.typing import NDArray
 
+from gateway.clock import BoxClock, Era
 from gateway.errors import StoreError
-from gateway.features import migration, recovery
+from gateway.features import correction, migration, recovery
 from gateway.features.columns import Batch, Item, digest, repeats_within, to_columns
 from gateway.features.marks import Mark, pack_states
 from gateway.features.recent import Recent, Rows
@@ -25,6 +25,8 @@ from gateway.features.series import Register
 from gateway.features.tables import (
     DeadLetter,
     SentOutcome,
+    Stamps,
+    clock_columns,
     dead_letter_columns,
     device_columns,
     outcome_columns,
@@ -69,10 +71,14 @@ class DuckStore:
         path: The file; made if it is not there.
         assets: Device name to asset name.
         keep_ns: How much of each series is kept at hand for windows.
+        clock: The box's.
     """
 
-    def __init__(self, path: Path, assets: dict[str, str], keep_ns: int) -> None:
+    def __init__(
+        self, path: Path, assets: dict[str, str], keep_ns: int, clock: BoxClock | None = None
+    ) -> None:
         self.path = path
+        self._clock = clock or BoxClock()
         self.register = Register(assets)
         self.recent = Recent(keep_ns)
         self.marks: dict[str, dict[str, Mark]] = {}
@@ -103,6 +109,64 @@ class DuckStore:
         self.marks = recovery.marks(self._connection)
         self._digests, self._batch = recovery.digests(self._connection)
         recovery.recent(self._connection, self.recent)
+        self._clock.resume(*recovery.era(self._connection))
+        self.write_era(self._clock.era)
+
+    def write_era(self, era: Era) -> None:
+        """Write the clock's era, and the time that it is in it now.
+
+        Raises:
+            StoreError: It was not written.
+        """
+        try:
+            self._connection.begin()
+            self._write_era(era)
+            self._connection.commit()
+        except duckdb.Error as exc:
+            self._rollback()
+            raise StoreError(f"{self.path}: {exc}") from exc
+
+    def _write_era(self, era: Era) -> None:
+        self._connection.execute("DELETE FROM clock")
+        self._insert("clock", clock_columns(era, self._clock.now_in_ns(era)))
+
+    def move(self, move: correction.Move, era: Era) -> int:
+        """Move what the box stamped in an era of doubt, as its clock is moved; in one transaction.
+
+        Args:
+            move: How far, and what.
+            era: The one that begins.
+
+        Returns:
+            How many rows of readings and waveforms were moved.
+
+        Raises:
+            StoreError: Nothing was.
+        """
+        connection, devices = self._connection, self.register.devices.values()
+        try:
+            connection.begin()
+            marks = correction.moved_marks(connection, move, self.marks, self.register.sources)
+            rows = correction.move_rows(connection, move)
+            moved = correction.moved_devices(move, devices)
+            for table in ("watermark", "device"):
+                connection.execute(f"DELETE FROM {table}")  # noqa: S608 - our own names
+            for plugin, by_source in marks.items():
+                if by_source:
+                    self._insert("watermark", watermark_columns(plugin, by_source))
+            if moved:
+                self._insert("device", device_columns(moved))
+            self._write_era(era)
+            connection.commit()
+        except duckdb.Error as exc:
+            self._rollback()
+            raise StoreError(f"{self.path}: {exc}") from exc
+        self.marks = marks
+        self.register.devices = {device.name: device for device in moved}
+        recovery.texts(connection, self.register)
+        self.recent = Recent(self.recent.keep_ns)
+        recovery.recent(connection, self.recent)
+        return rows
 
     def rows_after(self, row: int, since_ns: int, limit: int) -> tuple[Batch, int]:
         """Return stored rows in the order in which they came; see `recovery.rows_after`."""
@@ -148,7 +212,7 @@ class DuckStore:
         new = batch.only(keep)
         stored = [h for h, again in zip(hashes, known, strict=True) if h and not again]
         try:
-            self._write(new, dead, stored)
+            self._write(new, dead, stored, self._stamps(fresh))
         except duckdb.Error as exc:
             self._rollback()
             self.register.forget_new(first_new)
@@ -165,6 +229,10 @@ class DuckStore:
             int(np.count_nonzero(~keep)),
             len(new.series) + len(new.texts),
         )
+
+    def _stamps(self, fresh: Sequence[Item]) -> Stamps:
+        mark = self._clock.era.mark
+        return Stamps(mark, frozenset(raw.received_ns for raw, _ in fresh)) if mark else Stamps()
 
     @staticmethod
     def _duplicates(
@@ -196,7 +264,9 @@ class DuckStore:
             repeats[suspect] |= found
         return repeats
 
-    def _write(self, new: Batch, dead: Sequence[DeadLetter], digests: list[int]) -> None:
+    def _write(
+        self, new: Batch, dead: Sequence[DeadLetter], digests: list[int], stamps: Stamps
+    ) -> None:
         self._connection.begin()
         if self.register.new:
             self._insert("series", series_columns(self.register.new))
@@ -205,11 +275,11 @@ class DuckStore:
                 "UPDATE series SET unit = ?, profile = ? WHERE id = ?",
                 [series.unit, series.profile, series.number],
             )
-        self._readings.insert(new)
+        self._readings.insert(new, stamps.mark)
         if new.texts:
-            self._insert("text_reading", text_columns(new))
+            self._insert("text_reading", text_columns(new, stamps))
         if new.waveforms:
-            self._insert_waveforms(new.waveforms)
+            self._insert_waveforms(new.waveforms, stamps)
         if digests:
             batch = np.full(len(digests), self._batch, dtype=np.int64)
             self._insert("acknowledged", {"batch": batch, "digest": np.array(digests, np.int64)})
@@ -222,14 +292,14 @@ class DuckStore:
         self._connection.execute(f"INSERT INTO {table} BY NAME SELECT * FROM columns_")  # noqa: S608 - our own names
         self._connection.unregister("columns_")
 
-    def _insert_waveforms(self, waveforms: list[tuple[int, Waveform]]) -> None:
+    def _insert_waveforms(self, waveforms: list[tuple[int, Waveform]], stamps: Stamps) -> None:
         """Insert from columns: as a parameter a waveform takes 20 ms, a sample at a time."""
         for part in portions(waveforms, _INSERT_SAMPLES):
-            self._connection.register("columns_", dict(waveform_columns(part)))
+            self._connection.register("columns_", dict(waveform_columns(part, stamps)))
             self._connection.execute(
                 "INSERT INTO waveform BY NAME"
-                " SELECT time, series, rate_hz, list(value ORDER BY place) AS samples"
-                " FROM columns_ GROUP BY wave, time, series, rate_hz ORDER BY wave"
+                " SELECT time, series, rate_hz, list(value ORDER BY place) AS samples, era"
+                " FROM columns_ GROUP BY wave, time, series, rate_hz, era ORDER BY wave"
             )
             self._connection.unregister("columns_")
 
@@ -274,7 +344,7 @@ class DuckStore:
         Raises:
             StoreError: DuckDB refused.
         """
-        return sweep(self._connection, bounds, self._batch)
+        return sweep(self._connection, bounds, self._batch, self._clock)
 
     def write_marks(self, marks: dict[str, dict[str, Mark]], sent: Sequence[SentOutcome]) -> None:
         """Write watermarks that have moved, devices that spoke, and outcomes that were sent.
@@ -306,7 +376,7 @@ class DuckStore:
             self._connection.execute(
                 "INSERT INTO plugin_state (plugin, written, packed)"
                 " VALUES (?, make_timestamp(?), ?)",
-                [plugin, time.time_ns() // 1000, pack_states(states)],
+                [plugin, self._clock.now_ns() // 1000, pack_states(states)],
             )
 
     def _write_devices(self) -> None:
