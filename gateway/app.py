@@ -12,6 +12,7 @@ from pathlib import Path
 from prometheus_client import CollectorRegistry
 
 from gateway.aftermath import end_when_damaged, tell_set_aside
+from gateway.clock import BoxClock, LinuxSystem
 from gateway.config import Settings
 from gateway.control import serve
 from gateway.errors import ConfigError, OutboxError, PluginError
@@ -19,7 +20,7 @@ from gateway.features import Bounds, FeatureService
 from gateway.inference.directory import PluginDirectory
 from gateway.inference.manifest import Manifest
 from gateway.ingest import Broker, Inbox, MqttSource, parse_broker
-from gateway.ingest.cameras import CameraDirectory, Cameras
+from gateway.ingest.cameras import CameraDirectory, Cameras, RealClock
 from gateway.ingest.cameras.directory import Change
 from gateway.latency import Latencies
 from gateway.leaf.leaf import Leaf
@@ -38,6 +39,7 @@ from gateway.snapshots import Album
 from gateway.status import QueueDepth, Running, is_ready
 from gateway.supervised import supervise
 from gateway.telling import Site, Surroundings
+from gateway.timekeeping import keep_time
 from gateway.topics import OUTCOME_ROOT
 from gateway.watching import Sights
 
@@ -132,6 +134,7 @@ async def gateway(settings: Settings, notifier: Notifier | None = None) -> Async
         start("pipeline", running.pipeline.run())
         start("store", end_when_damaged(running.store))
         start("aftermath", _tell_set_aside(running))
+        start("clock", keep_time(running.clock, running.pipeline, running.store))
         start("settling", settle(lambda: is_ready(running), running.store.forget_copies))
         await stack.enter_async_context(serve(running, registry))
         running.source.start()
@@ -144,7 +147,8 @@ async def gateway(settings: Settings, notifier: Notifier | None = None) -> Async
 async def _build(settings: Settings, registry: CollectorRegistry, stack: AsyncExitStack) -> Running:
     """Open the store, start the leaf, and put the parts together."""
     ledger, latencies = Ledger(), Latencies(registry)
-    store = _store(settings)
+    clock = BoxClock(LinuxSystem(settings.clock.synced_file), settings.clock.follow_after_s)
+    store = _store(settings, clock)
     await store.open()
     stack.push_async_callback(store.close)
     profiles = ProfileDirectory(settings.profile_dirs, settings.gateway.timezone)
@@ -157,7 +161,7 @@ async def _build(settings: Settings, registry: CollectorRegistry, stack: AsyncEx
         leaf_outbox(leaf.uplink_url, name, lanes, max_bytes=settings.leaf.store_bytes)
     )
     inbox = Inbox(ledger, settings.mqtt.queue_messages, settings.mqtt.queue_bytes)
-    source = _source(settings, leaf, profiles.catalog, inbox)
+    source = _source(settings, leaf, profiles.catalog, inbox, clock)
     around = Surroundings(
         site=Site(name, {a.name: a.asset_class for a in settings.assets if a.asset_class}),
         store=store,
@@ -165,11 +169,12 @@ async def _build(settings: Settings, registry: CollectorRegistry, stack: AsyncEx
         panel=source.publish,
         ledger=ledger,
         latencies=latencies,
+        clock=clock,
     )
-    cameras = Cameras()
+    cameras = Cameras(clock=RealClock(clock.now_ns))
     stack.push_async_callback(asyncio.to_thread, cameras.stop)
     snapshots = settings.snapshots
-    album = Album(settings.gateway.state_dir / "snapshots", snapshots.keep)
+    album = Album(settings.gateway.state_dir / "snapshots", snapshots.keep, clock)
     sights = Sights(cameras, album, each_outcome=snapshots.each_outcome)
     pipeline = Pipeline(
         inbox=inbox,
@@ -182,6 +187,7 @@ async def _build(settings: Settings, registry: CollectorRegistry, stack: AsyncEx
     directory = PluginDirectory(settings.plugin_dirs, settings.plugins.disabled)
     return Running(
         settings=settings,
+        clock=clock,
         ledger=ledger,
         latencies=latencies,
         inbox=inbox,
@@ -199,18 +205,18 @@ async def _build(settings: Settings, registry: CollectorRegistry, stack: AsyncEx
     )
 
 
-def _store(settings: Settings) -> FeatureService:
+def _store(settings: Settings, clock: BoxClock) -> FeatureService:
     assets = {device: asset.name for asset in settings.assets for device in asset.devices}
     bounds = Bounds(
         max_age_s=settings.store.max_age_h * 3600,
         max_rows=settings.store.max_rows,
         max_bytes=settings.store.max_bytes,
     )
-    return FeatureService(settings.gateway.state_dir / "weir.duckdb", assets, bounds)
+    return FeatureService(settings.gateway.state_dir / "weir.duckdb", assets, bounds, clock)
 
 
 def _source(
-    settings: Settings, leaf: Leaf | LeafUnit, catalog: Catalog, inbox: Inbox
+    settings: Settings, leaf: Leaf | LeafUnit, catalog: Catalog, inbox: Inbox, clock: BoxClock
 ) -> MqttSource:
     mqtt, embedded = settings.mqtt, leaf.mqtt_address
     if embedded:
@@ -231,6 +237,7 @@ def _source(
         own_root=f"{OUTCOME_ROOT}/{settings.gateway.name}",
         receive_maximum=mqtt.receive_maximum,
         put=inbox.put,
+        clock=clock,
     )
 
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from gateway.clock import Standing
 from gateway.status import Running, is_ready, plugins
 
 
@@ -20,6 +21,7 @@ class GatewayCollector(Collector):
         yield from self._outcomes()
         yield from self._plugins()
         yield from self._cameras()
+        yield from self._clock()
 
     def _ledger(self) -> Iterator[Metric]:
         ledger = self._running.ledger
@@ -70,6 +72,18 @@ class GatewayCollector(Collector):
         yield GaugeMetricFamily("weir_leaf_ready", "The leaf answers", float(leaf.ready))
         yield CounterMetricFamily("weir_leaf_restarts", "Restarts of the leaf", leaf.restarts)
         yield GaugeMetricFamily("weir_ready", "Devices are served", float(is_ready(running)))
+
+    def _clock(self) -> Iterator[Metric]:
+        clock = self._running.clock
+        standing = GaugeMetricFamily("weir_clock", "How sure it is", labels=["standing"])
+        for each in Standing:
+            standing.add_metric([each], float(each is clock.standing))
+        yield standing
+        yield CounterMetricFamily("weir_clock_moved", "Steps that were followed", clock.turn)
+        yield GaugeMetricFamily(
+            "weir_clock_system_ahead_seconds", "The system's clock, before it is followed",
+            clock.wall_ahead_ns / 1e9,
+        )  # fmt: skip
 
     def _cameras(self) -> Iterator[Metric]:
         streaming = GaugeMetricFamily("weir_camera_streaming", "Frames come", labels=["camera"])

@@ -26,6 +26,7 @@ class RawMessage(NamedTuple):
         retained: The broker had kept it for new subscribers.
         redelivered: The broker says that it may have sent this before (DUP).
         message_id: The packet identifier to acknowledge; 0 at QoS 0.
+        turn: How often the box's clock had been moved when it came in.
     """
 
     topic: str
@@ -35,6 +36,7 @@ class RawMessage(NamedTuple):
     retained: bool = False
     redelivered: bool = False
     message_id: int = 0
+    turn: int = 0
 
 
 class Reading(NamedTuple):

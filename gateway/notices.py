@@ -65,7 +65,17 @@ class Notices:
     def __init__(self, around: Surroundings) -> None:
         self.telling = Telling(NAME, around)
         self._around = around
-        self._marks = dict(around.store.marks(NAME))
+        self._marks: dict[str, Mark] = {}
+        self.read_marks()
+
+    def read_marks(self) -> None:
+        """Go on from what the store says was told."""
+        self._marks = dict(self._around.store.marks(NAME))
+
+    @property
+    def gateway(self) -> str:
+        """Return the gateway's name: the source of what is about the box itself."""
+        return self._around.site.gateway
 
     async def run(self) -> None:
         """Tell until cancelled."""
@@ -107,6 +117,7 @@ class Notices:
             end_ns=end_ns,
             result=_result(notice),
             received_ns=end_ns,
+            clock=self._around.clock.standing,
         )
 
 

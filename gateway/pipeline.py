@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from gateway.asking import Asking
+from gateway.clock import Change
 from gateway.deadletters import PARTLY, Heard, Unreadable
 from gateway.errors import DecodeError, MessageError, StoreError, UnclaimedError
 from gateway.evaluation import Evaluation
@@ -34,6 +35,7 @@ BATCH_MESSAGES = 2000
 FLUSH_S = 1.0
 _LONGEST_REST_S = 0.02
 SWEEP_S = 60.0
+_TELL_S = 3.0
 
 
 class Decoder(Protocol):
@@ -85,6 +87,9 @@ class Pipeline:
         self.plugins: dict[str, Evaluation | Watching] = {}
         self._loops: dict[str, asyncio.Task[None]] = {}
         self._flushing = asyncio.Lock()
+        self._ingesting = asyncio.Lock()
+        self._changing = asyncio.Lock()  # which plugins there are
+        self._clock = around.clock
         self._refused: set[str] = set()
 
     async def run(self) -> None:
@@ -124,7 +129,11 @@ class Pipeline:
 
     async def add_plugin(self, manifest: Manifest, runner: ModelRunner) -> None:
         """Begin with a plugin's windows or frames where it stood; replaces one of its name."""
-        await self.remove_plugin(manifest.name)
+        async with self._changing:
+            await self._remove(manifest.name)
+            await self._add(manifest, runner)
+
+    async def _add(self, manifest: Manifest, runner: ModelRunner) -> None:
         plugin: Evaluation | Watching
         if manifest.wants_frames:
             plugin = Watching(manifest, runner, self._around, self._sights)
@@ -132,11 +141,17 @@ class Pipeline:
             await self._store.add_plugin(manifest.name, manifest.window_spec)
             plugin = Evaluation(manifest, runner, self._around)
         self.plugins[manifest.name] = plugin
-        loop = asyncio.create_task(plugin.run(), name=f"plugin {manifest.name}")
-        self._loops[manifest.name] = loop
+        self._begin(manifest.name)
+
+    def _begin(self, name: str) -> None:
+        self._loops[name] = asyncio.create_task(self.plugins[name].run(), name=f"plugin {name}")
 
     async def remove_plugin(self, name: str) -> None:
         """Evaluate nothing more for a plugin. Where it stands is kept."""
+        async with self._changing:
+            await self._remove(name)
+
+    async def _remove(self, name: str) -> None:
         loop = self._loops.pop(name, None)
         if loop is None:
             return
@@ -146,16 +161,92 @@ class Pipeline:
         del self.plugins[name]
         self._store.remove_plugin(name)
 
+    async def move(self, change: Change) -> int | None:
+        """Go over to another era of the clock, with all that was stamped while it was in doubt.
+
+        Returns:
+            How many rows were moved; None: not now, as outcomes of before wait for the leaf, whose
+            ids are of the times of before.
+
+        Raises:
+            StoreError: Nothing was moved.
+        """
+        async with self._ingesting, self._changing:
+            try:
+                if not await self._has_told():
+                    return None
+                await self._end_loops()
+                return await self._move(change)
+            finally:
+                for name, plugin in self.plugins.items():
+                    plugin.gate.set()
+                    if name not in self._loops:
+                        plugin.read_marks()
+                        self._begin(name)
+
+    async def _has_told(self) -> bool:
+        """Stop evaluating, and say whether everything found so far is told."""
+        for plugin in self.plugins.values():
+            plugin.gate.clear()
+        until = time.monotonic() + _TELL_S
+        while time.monotonic() < until and self._is_at_work():  # noqa: ASYNC110 - plain state
+            await asyncio.sleep(0.01)
+        return self._is_all_told()
+
+    def _is_at_work(self) -> bool:
+        return any(p.is_evaluating for p in self.plugins.values()) or not self._is_all_told()
+
+    def _is_all_told(self) -> bool:
+        return all(telling.is_idle for telling in self._tellings().values())
+
+    async def _end_loops(self) -> None:
+        """End the plugins' tasks; what one of them still has in hand is planned anew."""
+        loops = list(self._loops.values())
+        self._loops.clear()
+        for loop in loops:
+            loop.cancel()
+        if loops:
+            await asyncio.wait(loops)
+        await self._flush()
+
+    async def _move(self, change: Change) -> int | None:
+        if self._refused or not self._is_all_told():
+            await self._store.plan_anew()
+            return None
+        in_doubt = self._clock.era.mark
+        rows = await self._store.move(change)
+        if in_doubt or change.step_ns < 0:
+            self.presence.move(change.step_ns)
+        self.notices.read_marks()
+        return rows
+
     async def _ingest(self) -> None:
         while True:
             messages = await self._inbox.take(BATCH_MESSAGES)
-            began = time.perf_counter()
-            items, dead = self._decode(messages)
-            self._latencies.observe("decode", time.perf_counter() - began)
-            await self._commit(messages, items, dead)
-            busy_s = time.perf_counter() - began
+            async with self._ingesting:
+                busy_s = await self._process(self._in_time(messages))
             # As long a rest as the batch took: under load batches grow, and each costs less.
             await asyncio.sleep(min(max(busy_s, self._tick_s - busy_s), _LONGEST_REST_S))
+
+    async def _process(self, messages: Sequence[RawMessage]) -> float:
+        """Decode and store a batch; return how many seconds it took."""
+        began = time.perf_counter()
+        items, dead = self._decode(messages)
+        self._latencies.observe("decode", time.perf_counter() - began)
+        await self._commit(messages, items, dead)
+        return time.perf_counter() - began
+
+    def _in_time(self, messages: list[RawMessage]) -> list[RawMessage]:
+        """Return the messages with their arrival by the clock as it is now."""
+        turn, moved_ns = self._clock.turn, self._clock.moved_since_ns
+        if not turn:  # as on most days
+            return messages
+        return [
+            m
+            if m.turn == turn
+            else m._replace(received_ns=m.received_ns + moved_ns(m.turn), turn=turn)
+            for m in messages
+        ]
 
     def _decode(self, messages: Sequence[RawMessage]) -> tuple[list[Item], list[DeadLetter]]:
         items: list[Item] = []
@@ -238,7 +329,7 @@ class Pipeline:
             kept, readings = kept - old.messages, readings - old.readings
             ledger.too_old += old.messages
             ledger.too_old_readings += old.readings
-            age_s = (time.time_ns() - old.time_ns) / 1e9
+            age_s = (self._clock.now_ns() - old.time_ns) / 1e9
             if ledger.oldest is None or age_s > ledger.oldest.age_s:
                 ledger.oldest = Oldest(old.device, age_s)
         ledger.stored_messages += kept

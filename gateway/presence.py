@@ -94,6 +94,14 @@ class Presence:
             ):
                 self._recalled[device] = _Recalled(reading.time_ns, received_ns)
 
+    def move(self, step_ns: int) -> None:
+        """Move what the box stamped, as its clock is moved."""
+        for device, (said_ns, received_ns) in self._recalled.items():
+            own = said_ns != received_ns
+            self._recalled[device] = _Recalled(
+                said_ns if own else said_ns + step_ns, received_ns + step_ns
+            )
+
     def standing(self, device: str, signs: dict[str, Sign], now_ns: int) -> Standing:
         """Say whether a device is there, and what says so.
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from gateway import __version__
 from gateway.access.register import Register as AccessRegister
+from gateway.clock import BoxClock
 from gateway.config import Settings
 from gateway.deadletters import printable
 from gateway.errors import DecodeError
@@ -38,6 +39,7 @@ class Running:
     """
 
     settings: Settings
+    clock: BoxClock
     ledger: Ledger
     latencies: Latencies
     inbox: Inbox
@@ -75,6 +77,7 @@ def status(running: Running) -> Document:
         "uptime_s": round(time.monotonic() - running.started_at, 1),
         "state_dir": str(settings.gateway.state_dir),
         "ready": is_ready(running),
+        "clock": clock(running.clock),
         "messages": {
             "received": ledger.received,
             "stored": ledger.stored_messages,
@@ -126,6 +129,18 @@ def status(running: Running) -> Document:
         "cameras": cameras(running),
         "plugins": plugins(running),
         "plugins_set_aside": [str(error) for error in running.roster.set_aside],
+    }
+
+
+def clock(box: BoxClock) -> Document:
+    """Return what time the box takes it to be, and how sure it is."""
+    return {
+        "now_ns": box.now_ns(),
+        "standing": box.standing,
+        "since_ns": box.era.began_ns,
+        "system_ahead_s": round(box.wall_ahead_ns / 1e9, 3),
+        "moved": box.turn,
+        "moved_s": round(box.moved_since_ns(0) / 1e9, 3),
     }
 
 
@@ -200,7 +215,7 @@ def devices(running: Running) -> list[Document]:
         )
         for each in known
     }
-    now_ns, presence = time.time_ns(), running.pipeline.presence
+    now_ns, presence = running.clock.now_ns(), running.pipeline.presence
     found = []
     for device in known:
         sign, standing = signs[device.name], presence.standing(device.name, signs, now_ns)

@@ -43,6 +43,13 @@ class GatewaySection(Section):
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
 
+class ClockSection(Section):
+    """``[clock]``: when the system's clock is believed."""
+
+    synced_file: Path | None = None  # there while somebody keeps it; default: the kernel is asked
+    follow_after_s: float = Field(30.0, ge=1, le=3600)  # a step that nobody vouches for
+
+
 class MqttSection(Section):
     """``[mqtt]``: the device broker."""
 

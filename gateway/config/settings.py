@@ -19,6 +19,7 @@ from gateway.config.problems import did_you_mean, explain
 from gateway.config.sections import (
     AssetSection,
     CamerasSection,
+    ClockSection,
     GatewaySection,
     HubSection,
     LeafSection,
@@ -56,6 +57,7 @@ class Settings(BaseSettings):
     )
 
     gateway: GatewaySection = Field(default_factory=GatewaySection)
+    clock: ClockSection = Field(default_factory=ClockSection)
     mqtt: MqttSection = Field(default_factory=MqttSection)
     leaf: LeafSection = Field(default_factory=LeafSection)
     hub: HubSection = Field(default_factory=HubSection)

@@ -38,6 +38,11 @@ class Batch:
     texts: list[tuple[int, int, str, int]]
     waveforms: list[tuple[int, Waveform]]
 
+    @property
+    def is_stamped(self) -> NDArray[np.bool_]:
+        """Return which rows bear the time of arrival, bool [n]: the box's own clock's."""
+        return np.asarray(self.time_ns == self.received_ns // 1000 * 1000)
+
     def only(self, keep: NDArray[np.bool_]) -> "Batch":
         """Return the batch with the numeric rows where ``keep`` is true."""
         return Batch(

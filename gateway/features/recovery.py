@@ -11,6 +11,7 @@ import duckdb
 import numpy as np
 from numpy.typing import NDArray
 
+from gateway.clock import Era, Standing
 from gateway.features.columns import Batch
 from gateway.features.marks import Mark, unpack_states
 from gateway.features.recent import Recent
@@ -21,10 +22,7 @@ from gateway.features.series import Device, Register
 def devices(connection: duckdb.DuckDBPyConnection, register: Register) -> None:
     """Fill the register with the series and devices known."""
     new_series(connection, register)
-    for number, time_us, value in connection.execute(
-        "SELECT series, epoch_us(max(time)), arg_max(value, time) FROM text_reading GROUP BY series"
-    ).fetchall():
-        register.note_text(number, time_us * 1000, value)
+    texts(connection, register)
     for name, profile, source, first_us, last_us, messages in connection.execute(
         "SELECT name, profile, source, epoch_us(first_seen), epoch_us(last_seen), messages"
         " FROM device ORDER BY last_seen"
@@ -43,11 +41,36 @@ def new_series(connection: duckdb.DuckDBPyConnection, register: Register) -> Non
         register.restore(device, metric, unit or None, profile, switch=kind == SWITCH)
 
 
+def texts(connection: duckdb.DuckDBPyConnection, register: Register) -> None:
+    """Note each series' newest text."""
+    for number, time_us, value in connection.execute(
+        "SELECT series, epoch_us(max(time)), arg_max(value, time) FROM text_reading GROUP BY series"
+    ).fetchall():
+        register.note_text(number, time_us * 1000, value)
+
+
+def era(connection: duckdb.DuckDBPyConnection) -> tuple[Era | None, int]:
+    """Return the clock's era, and the newest time (ns) that the box is known to have had; 0: none.
+
+    What messages arrived says that time too, and an older version writes nothing else.
+    """
+    heard = connection.execute("SELECT epoch_us(max(last_seen)) FROM device").fetchone()
+    heard_ns = heard[0] * 1000 if heard and heard[0] else 0
+    found = connection.execute(
+        "SELECT era, boot, offset_ns, standing, began_ns, lag_ns, lag_from_ns, seen_ns FROM clock"
+    ).fetchone()
+    if found is None:
+        return None, heard_ns
+    number, boot, offset_ns, standing, began_ns, lag_ns, lag_from_ns, seen_ns = found
+    kept = Era(number, boot, offset_ns, Standing(standing), began_ns, lag_ns, lag_from_ns)
+    return kept, max(seen_ns, heard_ns)
+
+
 def marks(connection: duckdb.DuckDBPyConnection) -> dict[str, dict[str, Mark]]:
     """Return the newest mark of each plugin and source."""
     states: dict[tuple[str, str], bytes | None] = {}
     for plugin, packed in connection.execute(
-        "SELECT plugin, packed FROM plugin_state ORDER BY written, rowid"
+        "SELECT plugin, packed FROM plugin_state ORDER BY rowid"
     ).fetchall():
         states.update({(plugin, s): state for s, state in unpack_states(packed).items()})
     found: dict[str, dict[str, Mark]] = {}

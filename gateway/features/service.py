@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -13,8 +12,10 @@ import duckdb
 import numpy as np
 from numpy.typing import NDArray
 
+from gateway.clock import BoxClock, Change
 from gateway.features import aside, migration
 from gateway.features.columns import Item
+from gateway.features.correction import Move
 from gateway.features.lateness import TooOld, too_old
 from gateway.features.marks import Mark
 from gateway.features.planner import Due, Planner
@@ -44,9 +45,13 @@ class FeatureService:
         path: The DuckDB file.
         assets: Device name to asset name.
         bounds: How much the store may keep.
+        clock: The box's; it goes on from where the store says that it stood.
     """
 
-    def __init__(self, path: Path, assets: dict[str, str], bounds: Bounds) -> None:
+    def __init__(
+        self, path: Path, assets: dict[str, str], bounds: Bounds, clock: BoxClock | None = None
+    ) -> None:
+        self._clock = clock or BoxClock()
         self._path = path
         self._assets = assets
         self._bounds = bounds
@@ -101,12 +106,15 @@ class FeatureService:
 
     def _open(self) -> None:
         self._store = aside.opened(self._path, self._opened)
-        self._rows = self._store.reader()
-        self._reader = WindowReader(self._store.recent, self._rows)
+        self._read_anew()
         self._features = FeatureQuery(self._store.register)
 
+    def _read_anew(self) -> None:
+        self._rows = self._store.reader()
+        self._reader = WindowReader(self._store.recent, self._rows)
+
     def _opened(self) -> DuckStore:
-        store = DuckStore(self._path, self._assets, int(KEEP_S * 1e9))
+        store = DuckStore(self._path, self._assets, int(KEEP_S * 1e9), self._clock)
         store.recover()
         return store
 
@@ -221,7 +229,7 @@ class FeatureService:
 
     def too_old(self, items: Sequence[Item], appended: Appended) -> TooOld | None:
         """Return what of a batch that was stored is too old to be kept, None if nothing is."""
-        before_ns = time.time_ns() - int(self._bounds.max_age_s * 1e9)
+        before_ns = self._clock.before_ns(int(self._bounds.max_age_s * 1e9))
         return too_old(items, appended.duplicate, appended.batch, before_ns, self.register)
 
     def due(self, plugin: str) -> int:
@@ -284,12 +292,57 @@ class FeatureService:
         """
         await self._on_store(self._store.write_marks, marks, sent)
 
+    async def move(self, change: Change) -> int:
+        """Go over to another era of the clock, and move with it what was stamped in doubt.
+
+        Nothing may be under way: no batch that is decoded and not appended, no window taken. What
+        was due is planned again.
+
+        Returns:
+            How many rows of readings and waveforms were moved.
+
+        Raises:
+            StoreError: The clock and the store are as they were.
+        """
+        return await self._on_store(self._move, change)
+
+    def _move(self, change: Change) -> int:
+        era = self._clock.era
+        now_ns = self._clock.now_in_ns(change.era)
+        move = Move(change.step_ns // 1000 * 1000, era.mark, era.began_ns, now_ns)
+        try:
+            rows = self._store.move(move, change.era)
+            self._clock.begin(change)
+        finally:
+            self._plan_anew()
+        return rows
+
+    async def plan_anew(self) -> None:
+        """Plan all windows behind the plugins' marks again, as at a start."""
+        await self._on_store(self._plan_anew)
+
+    def _plan_anew(self) -> None:
+        with self._lock:
+            self._read_anew()
+            for name, planner in list(self._planners.items()):
+                self._add_plugin(name, planner.spec)
+
+    async def write_era(self, change: Change) -> None:
+        """Go over to an era of the clock in which the times are the same.
+
+        Raises:
+            StoreError: It stays in the one that it is in.
+        """
+        await self._on_store(self._store.write_era, change.era)
+        self._clock.begin(change)
+
     async def sweep(self) -> None:
-        """Delete what is out of bounds.
+        """Delete what is out of bounds, and note what time it is.
 
         Raises:
             StoreError: DuckDB refused.
         """
+        await self._on_store(self._store.write_era, self._clock.era)
         self.swept += await self._on_store(self._store.sweep, self._bounds)
 
     async def answers(self) -> bool:

@@ -4,7 +4,6 @@ All methods but `recent` lookups run on one thread, the store's; the caller sees
 """
 
 import logging
-import time
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -14,8 +13,9 @@ import duckdb
 import numpy as np
 from numpy.typing import NDArray
 
+from gateway.clock import BoxClock, Era
 from gateway.errors import StoreError
-from gateway.features import damage, migration, recovery
+from gateway.features import correction, damage, migration, recovery
 from gateway.features.columns import Batch, Item, digest, repeats_within, to_columns
 from gateway.features.marks import Mark, pack_states
 from gateway.features.recent import Recent, Rows
@@ -26,6 +26,8 @@ from gateway.features.series import Register
 from gateway.features.tables import (
     DeadLetter,
     SentOutcome,
+    Stamps,
+    clock_columns,
     dead_letter_columns,
     device_columns,
     outcome_columns,
@@ -70,14 +72,18 @@ class DuckStore:
         path: The file; made if it is not there.
         assets: Device name to asset name.
         keep_ns: How much of each series is kept at hand for windows.
+        clock: The box's.
 
     Attributes:
         given_up: DuckDB answers nothing more until `reopen`.
         damaged: What shows that the file is damaged; "" while nothing does.
     """
 
-    def __init__(self, path: Path, assets: dict[str, str], keep_ns: int) -> None:
+    def __init__(
+        self, path: Path, assets: dict[str, str], keep_ns: int, clock: BoxClock | None = None
+    ) -> None:
         self.path = path
+        self._clock = clock or BoxClock()
         self.register = Register(assets)
         self.recent = Recent(keep_ns)
         self.marks: dict[str, dict[str, Mark]] = {}
@@ -121,9 +127,11 @@ class DuckStore:
             digests, self._batch = recovery.digests(self._connection, _DIGESTED)
             self._digests = OrderedDict(digests)
             recovery.recent(self._connection, self.recent)
+            self._clock.resume(*recovery.era(self._connection))
         except duckdb.Error as exc:
             self.close()
             raise StoreError(f"{self.path}: {exc}") from exc
+        self.write_era(self._clock.era)
 
     def reopen(self) -> None:
         """Open the file again after DuckDB has given it up; what is known stays known.
@@ -151,6 +159,62 @@ class DuckStore:
         if damage.is_damage(error):
             self.damaged = self.damaged or str(error)
         return StoreError(f"{self.path}: {error}")
+
+    def write_era(self, era: Era) -> None:
+        """Write the clock's era, and the time that it is in it now.
+
+        Raises:
+            StoreError: It was not written.
+        """
+        try:
+            self._connection.begin()
+            self._write_era(era)
+            self._connection.commit()
+        except duckdb.Error as exc:
+            self._rollback()
+            raise self.failed(exc) from exc
+
+    def _write_era(self, era: Era) -> None:
+        self._connection.execute("DELETE FROM clock")
+        self._insert("clock", clock_columns(era, self._clock.now_in_ns(era)))
+
+    def move(self, move: correction.Move, era: Era) -> int:
+        """Move what the box stamped in an era of doubt, as its clock is moved; in one transaction.
+
+        Args:
+            move: How far, and what.
+            era: The one that begins.
+
+        Returns:
+            How many rows of readings and waveforms were moved.
+
+        Raises:
+            StoreError: Nothing was.
+        """
+        connection, devices = self._connection, self.register.devices.values()
+        try:
+            connection.begin()
+            marks = correction.moved_marks(connection, move, self.marks, self.register.sources)
+            rows = correction.move_rows(connection, move)
+            moved = correction.moved_devices(move, devices)
+            for table in ("watermark", "device"):
+                connection.execute(f"DELETE FROM {table}")  # noqa: S608 - our own names
+            for plugin, by_source in marks.items():
+                if by_source:
+                    self._insert("watermark", watermark_columns(plugin, by_source))
+            if moved:
+                self._insert("device", device_columns(moved))
+            self._write_era(era)
+            connection.commit()
+        except duckdb.Error as exc:
+            self._rollback()
+            raise self.failed(exc) from exc
+        self.marks = marks
+        self.register.devices = {device.name: device for device in moved}
+        recovery.texts(connection, self.register)
+        self.recent = Recent(self.recent.keep_ns)
+        recovery.recent(connection, self.recent)
+        return rows
 
     def rows_after(self, row: int, since_ns: int, limit: int) -> tuple[Batch, int]:
         """Return stored rows in the order in which they came; see `recovery.rows_after`."""
@@ -201,7 +265,7 @@ class DuckStore:
         try:
             keep = ~self._repeats(batch)
             new = batch.only(keep)
-            self._write(new, dead, stored)
+            self._write(new, dead, stored, self._stamps(fresh))
         except duckdb.Error as exc:
             self._rollback()
             self.register.forget_new(first_new)
@@ -219,6 +283,10 @@ class DuckStore:
             int(np.count_nonzero(~keep)),
             len(new.series) + len(new.texts),
         )
+
+    def _stamps(self, fresh: Sequence[Item]) -> Stamps:
+        mark = self._clock.era.mark
+        return Stamps(mark, frozenset(raw.received_ns for raw, _ in fresh)) if mark else Stamps()
 
     @staticmethod
     def _duplicates(
@@ -250,7 +318,9 @@ class DuckStore:
             repeats[suspect] |= found
         return repeats
 
-    def _write(self, new: Batch, dead: Sequence[DeadLetter], digests: list[int]) -> None:
+    def _write(
+        self, new: Batch, dead: Sequence[DeadLetter], digests: list[int], stamps: Stamps
+    ) -> None:
         self._connection.begin()
         if self.register.new:
             self._insert("series", series_columns(self.register.new))
@@ -259,11 +329,11 @@ class DuckStore:
                 "UPDATE series SET unit = ?, profile = ? WHERE id = ?",
                 [series.unit, series.profile, series.number],
             )
-        self._readings.insert(new)
+        self._readings.insert(new, stamps.mark)
         if new.texts:
-            self._insert("text_reading", text_columns(new))
+            self._insert("text_reading", text_columns(new, stamps))
         if new.waveforms:
-            self._insert_waveforms(new.waveforms)
+            self._insert_waveforms(new.waveforms, stamps)
         if digests:
             batch = np.full(len(digests), self._batch, dtype=np.int64)
             self._insert("acknowledged", {"batch": batch, "digest": np.array(digests, np.int64)})
@@ -276,14 +346,14 @@ class DuckStore:
         self._connection.execute(f"INSERT INTO {table} BY NAME SELECT * FROM columns_")  # noqa: S608 - our own names
         self._connection.unregister("columns_")
 
-    def _insert_waveforms(self, waveforms: list[tuple[int, Waveform]]) -> None:
+    def _insert_waveforms(self, waveforms: list[tuple[int, Waveform]], stamps: Stamps) -> None:
         """Insert from columns: as a parameter a waveform takes 20 ms, a sample at a time."""
         for part in portions(waveforms, _INSERT_SAMPLES):
-            self._connection.register("columns_", dict(waveform_columns(part)))
+            self._connection.register("columns_", dict(waveform_columns(part, stamps)))
             self._connection.execute(
                 "INSERT INTO waveform BY NAME"
-                " SELECT time, series, rate_hz, list(value ORDER BY place) AS samples"
-                " FROM columns_ GROUP BY wave, time, series, rate_hz ORDER BY wave"
+                " SELECT time, series, rate_hz, list(value ORDER BY place) AS samples, era"
+                " FROM columns_ GROUP BY wave, time, series, rate_hz, era ORDER BY wave"
             )
             self._connection.unregister("columns_")
 
@@ -329,7 +399,7 @@ class DuckStore:
             StoreError: DuckDB refused.
         """
         try:
-            return sweep(self._connection, bounds, self._batch)
+            return sweep(self._connection, bounds, self._batch, self._clock)
         except duckdb.Error as exc:
             self._rollback()
             raise self.failed(exc) from exc
@@ -364,7 +434,7 @@ class DuckStore:
             self._connection.execute(
                 "INSERT INTO plugin_state (plugin, written, packed)"
                 " VALUES (?, make_timestamp(?), ?)",
-                [plugin, time.time_ns() // 1000, pack_states(states)],
+                [plugin, self._clock.now_ns() // 1000, pack_states(states)],
             )
 
     def _write_devices(self) -> None:

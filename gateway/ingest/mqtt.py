@@ -21,6 +21,7 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
+from gateway.clock import BoxClock
 from gateway.ingest.buffered import BufferedClient
 from gateway.model import RawMessage
 
@@ -68,6 +69,7 @@ class MqttSource:
         own_root: Topics below this are our own copies of outcomes and are not taken in.
         receive_maximum: QoS >= 1 messages that the broker may send before an acknowledgement.
         put: Called on the client's thread for each message.
+        clock: The box's.
     """
 
     def __init__(
@@ -79,7 +81,9 @@ class MqttSource:
         own_root: str,
         receive_maximum: int,
         put: Callable[[RawMessage], None],
+        clock: BoxClock | None = None,
     ) -> None:
+        self._clock = clock or BoxClock()
         self._broker = broker
         self._client_id = client_id
         self._filters = list(filters)
@@ -259,14 +263,16 @@ class MqttSource:
             topic = "(topic is not UTF-8)"
         if topic.startswith(self._own):
             return
+        received_ns, turn = self._clock.stamp()
         self._put(
             RawMessage(
                 topic,
                 bytes(message.payload),
-                time.time_ns(),
+                received_ns,
                 message.qos,
                 bool(message.retain),
                 bool(message.dup),
                 (self._epoch << _EPOCH_SHIFT) | message.mid if message.qos else 0,
+                turn,
             )
         )

@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from gateway.errors import CameraAwayError
 from gateway.ingest.cameras.camera import Camera, Wake
 from gateway.ingest.cameras.mailbox import Mailbox
+from gateway.ingest.cameras.pace import Clock, RealClock
 from gateway.ingest.cameras.settings import MAX_NAME, CameraSettings
 from gateway.ingest.cameras.source import FrameSource
 from gateway.ingest.cameras.sources import source_for
@@ -44,10 +45,12 @@ class Cameras:
 
     Args:
         sources: Makes the source of a camera's frames.
+        clock: Time.
     """
 
-    def __init__(self, sources: Sources = source_for) -> None:
+    def __init__(self, sources: Sources = source_for, clock: Clock | None = None) -> None:
         self._sources = sources
+        self._clock = clock or RealClock()
         self._cameras: dict[str, Camera] = {}
         self._mailboxes: dict[str, Mailbox] = {}  # by the camera's name
         self._by_device: dict[str, str] = {}  # name of the camera, "" for one switched off
@@ -165,7 +168,7 @@ class Cameras:
             self._by_device[settings.address.rest] = name if settings.enabled else ""
             if isinstance(source, Mailbox):
                 self._mailboxes[name] = source
-        camera = self._cameras[name] = Camera(name, settings, source)
+        camera = self._cameras[name] = Camera(name, settings, source, self._clock)
         for consumer in self._consumers:
             self._attach(consumer, camera)
         camera.start()
