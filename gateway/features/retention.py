@@ -38,6 +38,14 @@ def cutoff_share(rows: int, used_bytes: int, bounds: Bounds) -> float:
     return min(1.0, excess + 0.1) if excess > 0 else 0.0
 
 
+def used_bytes(connection: duckdb.DuckDBPyConnection) -> int:
+    """Return how much of the file is in use."""
+    used = connection.execute(
+        "SELECT used_blocks * block_size FROM pragma_database_size()"
+    ).fetchone()
+    return int(used[0]) if used else 0
+
+
 def sweep(connection: duckdb.DuckDBPyConnection, bounds: Bounds, newest_batch: int) -> int:
     """Delete what is out of bounds, and rows of appended tables that later ones replace.
 
@@ -55,11 +63,9 @@ def sweep(connection: duckdb.DuckDBPyConnection, bounds: Bounds, newest_batch: i
 
 def _sweep_readings(connection: duckdb.DuckDBPyConnection, bounds: Bounds) -> int:
     cutoff_us = int((time.time() - bounds.max_age_s) * 1e6)
-    used = connection.execute(
-        "SELECT used_blocks * block_size FROM pragma_database_size()"
-    ).fetchone()
+    used = used_bytes(connection)
     rows = connection.execute("SELECT count(*) FROM reading").fetchone()
-    share = cutoff_share(rows[0] if rows else 0, used[0] if used else 0, bounds)
+    share = cutoff_share(rows[0] if rows else 0, used, bounds)
     if share:
         at = connection.execute(
             f"SELECT approx_quantile(epoch_us(time), {share:.6f}::FLOAT) FROM reading"  # noqa: S608 - a number

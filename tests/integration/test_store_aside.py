@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import duckdb
@@ -130,7 +131,7 @@ async def test_all_is_there_when_the_process_was_killed(
     assert not cases(tmp_path)
 
 
-DAMAGES = {
+DAMAGES: dict[str, Callable[[bytes], bytes]] = {
     "empty": lambda file: b"",
     "text": lambda file: b"no database at all\n" * 1000,
     "zeros": lambda file: bytes(len(file)),
