@@ -33,8 +33,10 @@ from gateway.outcomes.outbox import leaf_outbox
 from gateway.outcomes.packet import room_for_numbers
 from gateway.pipeline import Pipeline
 from gateway.profiles import Catalog, ProfileDirectory
+from gateway.room import Room
 from gateway.roster import Roster
 from gateway.settling import settle
+from gateway.shedding import Shedding
 from gateway.snapshots import Album
 from gateway.status import QueueDepth, Running, is_ready
 from gateway.supervised import supervise
@@ -135,6 +137,7 @@ async def gateway(settings: Settings, notifier: Notifier | None = None) -> Async
         start("store", end_when_damaged(running.store))
         start("aftermath", _tell_set_aside(running))
         start("clock", keep_time(running.clock, running.pipeline, running.store))
+        start("shedding", _shedding(running).run())
         start("settling", settle(lambda: is_ready(running), running.store.forget_copies))
         await stack.enter_async_context(serve(running, registry))
         running.source.start()
@@ -202,6 +205,7 @@ async def _build(settings: Settings, registry: CollectorRegistry, stack: AsyncEx
         queue=QueueDepth(),
         sights=sights,
         camera_files=CameraDirectory(settings.camera_dirs),
+        room=Room(settings.gateway.state_dir, settings.store.reserve_bytes),
     )
 
 
@@ -327,6 +331,16 @@ async def _follow_filters(running: Running) -> None:
 async def _tell_set_aside(running: Running) -> None:
     gateway = running.settings.gateway
     await tell_set_aside(gateway.state_dir, running.pipeline.notices, gateway.name)
+
+
+def _shedding(running: Running) -> Shedding:
+    return Shedding(
+        running.room,
+        running.store,
+        running.sights.album,
+        running.pipeline.notices,
+        running.settings.gateway.name,
+    )
 
 
 def _follow_cameras(running: Running) -> Callable[[Change], Awaitable[None]]:

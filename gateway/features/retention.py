@@ -38,6 +38,14 @@ def cutoff_share(rows: int, used_bytes: int, bounds: Bounds) -> float:
     return min(1.0, excess + 0.1) if excess > 0 else 0.0
 
 
+def used_bytes(connection: duckdb.DuckDBPyConnection) -> int:
+    """Return how much of the file is in use."""
+    used = connection.execute(
+        "SELECT used_blocks * block_size FROM pragma_database_size()"
+    ).fetchone()
+    return int(used[0]) if used else 0
+
+
 def sweep(
     connection: duckdb.DuckDBPyConnection, bounds: Bounds, newest_batch: int, clock: BoxClock
 ) -> int:
@@ -63,11 +71,9 @@ def sweep(
 
 def _sweep_readings(connection: duckdb.DuckDBPyConnection, bounds: Bounds, before_ns: int) -> int:
     cutoff_us = before_ns // 1000
-    used = connection.execute(
-        "SELECT used_blocks * block_size FROM pragma_database_size()"
-    ).fetchone()
+    used = used_bytes(connection)
     rows = connection.execute("SELECT count(*) FROM reading").fetchone()
-    share = cutoff_share(rows[0] if rows else 0, used[0] if used else 0, bounds)
+    share = cutoff_share(rows[0] if rows else 0, used, bounds)
     if share:
         at = connection.execute(
             f"SELECT approx_quantile(epoch_us(time), {share:.6f}::FLOAT) FROM reading"  # noqa: S608 - a number

@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from threading import Lock
 from typing import Any, TypeVar
@@ -13,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gateway.clock import BoxClock, Change
+from gateway.errors import StoreError
 from gateway.features import aside, migration
 from gateway.features.columns import Item
 from gateway.features.correction import Move
@@ -34,6 +36,7 @@ _Any = TypeVar("_Any")
 _QUERY_LIMIT_S = 30.0
 _MOST_DUE = 20_000
 _CATCH_UP_ROWS = 200_000
+_LEAST_BYTES = 4_000_000  # a store is not made smaller than this, whatever the disk
 KEEP_S = 600.0
 """Readings kept at hand for windows; longer windows are read from DuckDB."""
 
@@ -46,6 +49,9 @@ class FeatureService:
         assets: Device name to asset name.
         bounds: How much the store may keep.
         clock: The box's; it goes on from where the store says that it stood.
+
+    Attributes:
+        held: Why readings must not be stored now; "" when they may.
     """
 
     def __init__(
@@ -65,6 +71,8 @@ class FeatureService:
         self._rows: StoredRows
         self._reader: WindowReader
         self._features: FeatureQuery
+        self._tightest_bytes: int | None = None
+        self.held = ""
         self.swept = 0
 
     async def _on_store(self, call: Callable[..., _Any], *args: Any) -> _Any:  # noqa: ANN401
@@ -208,6 +216,8 @@ class FeatureService:
         Raises:
             StoreError: Nothing was stored.
         """
+        if self.held:
+            raise StoreError(self.held)
         return await self._on_store(self._append, items, dead)
 
     def _append(self, items: Sequence[Item], dead: Sequence[DeadLetter]) -> Appended:
@@ -342,8 +352,29 @@ class FeatureService:
         Raises:
             StoreError: DuckDB refused.
         """
+        if self.held:  # to delete takes room too
+            return
         await self._on_store(self._store.write_era, self._clock.era)
-        self.swept += await self._on_store(self._store.sweep, self._bounds)
+        bounds = self._bounds
+        if self._tightest_bytes is not None:
+            bounds = replace(bounds, max_bytes=min(bounds.max_bytes, self._tightest_bytes))
+        self.swept += await self._on_store(self._store.sweep, bounds)
+
+    async def tighten(self) -> None:
+        """Delete the oldest tenth, and grow no more until `loosen`: the disk is nearly full.
+
+        The file keeps its size; what is new takes the room of what was deleted.
+
+        Raises:
+            StoreError: DuckDB refused.
+        """
+        used = await self._on_store(self._store.used_bytes)
+        self._tightest_bytes = max(_LEAST_BYTES, used * 9 // 10)
+        await self.sweep()
+
+    def loosen(self) -> None:
+        """Let the store grow to its bounds again."""
+        self._tightest_bytes = None
 
     async def answers(self) -> bool:
         """Return once the store's thread has had a turn and DuckDB has answered a trivial query.

@@ -19,7 +19,7 @@ from gateway.features import correction, damage, migration, recovery
 from gateway.features.columns import Batch, Item, digest, repeats_within, to_columns
 from gateway.features.marks import Mark, pack_states
 from gateway.features.recent import Recent, Rows
-from gateway.features.retention import Bounds, sweep
+from gateway.features.retention import Bounds, sweep, used_bytes
 from gateway.features.rows import ReadingInserter, StoredRows
 from gateway.features.schema import OLDEST_READER, TABLES, VERSION, VIEWS, Columns
 from gateway.features.series import Register
@@ -378,6 +378,10 @@ class DuckStore:
     def rows(self, series: int, start_ns: int, end_ns: int) -> Rows:
         """Return the rows of a series with start < time <= end, in the order of their times."""
         return StoredRows(self._connection).rows(series, start_ns, end_ns)
+
+    def used_bytes(self) -> int:
+        """Return how much of the file is in use."""
+        return used_bytes(self._connection)
 
     def newest_ns(self) -> int:
         """Return the newest time of any reading; 0 in an empty store."""
