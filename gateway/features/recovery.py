@@ -5,6 +5,7 @@ an update of 500 rows costs 100 ms and an insert 2 ms; the last row counts. `ret
 others.
 """
 
+from itertools import pairwise
 from typing import Any
 
 import duckdb
@@ -17,6 +18,9 @@ from gateway.features.marks import Mark, unpack_states
 from gateway.features.recent import Recent
 from gateway.features.schema import SWITCH
 from gateway.features.series import Device, Register
+
+_PORTIONS = 20
+"""Of the newest readings: at once, those of ten minutes at 1,000 messages/s take 250 MB."""
 
 
 def devices(connection: duckdb.DuckDBPyConnection, register: Register) -> None:
@@ -99,12 +103,14 @@ def recent(connection: duckdb.DuckDBPyConnection, rows: Recent) -> None:
     if newest is None or newest[0] is None:
         return
     since_us = newest[0] - rows.keep_ns // 1000
-    found = connection.execute(
-        "SELECT epoch_us(time) AS t, series, value FROM reading"
-        " WHERE time > make_timestamp(?) ORDER BY time",
-        [since_us],
-    ).fetchnumpy()
-    rows.append(_batch(found))
+    edges = np.linspace(since_us, newest[0], _PORTIONS + 1, dtype=np.int64).tolist()
+    for after_us, until_us in pairwise(edges):
+        found = connection.execute(
+            "SELECT epoch_us(time) AS t, series, value FROM reading"
+            " WHERE time > make_timestamp(?) AND time <= make_timestamp(?) ORDER BY time",
+            [after_us, until_us],
+        ).fetchnumpy()
+        rows.append(_batch(found))
     known = connection.execute("SELECT max(series) FROM reading").fetchone()
     if known is not None and known[0] is not None:
         rows.incomplete_before(known[0] + 1, since_us * 1000)

@@ -44,6 +44,10 @@ log = logging.getLogger(__name__)
 _DIGESTED = 20_000
 """Messages at QoS >= 1 that are known again when redelivered; above any receive maximum in use."""
 
+_MEMORY = "128MB"
+"""Every block that is written to the file stays in DuckDB's memory until there are so many: within
+hours at 1,000 messages/s. What a query needs beyond that goes to disk."""
+
 _INSERT_SAMPLES = 500_000
 """Samples of waveforms in one statement: each takes some 40 bytes while they are grouped."""
 
@@ -103,7 +107,7 @@ class DuckStore:
         except duckdb.Error as exc:
             raise StoreError(f"{self.path}: {exc}") from exc
         try:
-            connection.execute("SET memory_limit = '512MB'; SET TimeZone = 'UTC'")
+            connection.execute(f"SET memory_limit = '{_MEMORY}'; SET TimeZone = 'UTC'")
             # SQL that a user or a plugin writes must not reach other files or the network.
             connection.execute("SET enable_external_access = false")
             if not connection.execute("SHOW TABLES").fetchall():
