@@ -136,6 +136,7 @@ def _strike(world: World, books: Books, one: Round, kinds: list[Kind], rng: Rand
     fault_ns = time.time_ns()
     for kind in kinds:
         kind.begin(world, rng)
+    fault_ns = max(fault_ns, world.hurt_ns)
     time.sleep(max(rng.uniform(*kind.hold_s) for kind in kinds))
     end_ns = time.time_ns()
     if any(kind.mosquitto_loses for kind in kinds) and world.broker:
