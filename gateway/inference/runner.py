@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 POISON_AFTER = 3
 FIRST_BACKOFF_S = 0.2
 LAST_BACKOFF_S = 30.0
-SETTLED_S = 60.0
+SETTLED_S = 10.0
 WATCH_S = 0.25
 KEPT_LATENCIES = 256
 

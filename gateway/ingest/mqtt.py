@@ -29,7 +29,8 @@ log = logging.getLogger(__name__)
 
 _KEEPALIVE_S = 20
 _SESSION_EXPIRY_S = 7 * 86400
-_MOST_WAIT_S = 10.0
+_FIRST_WAIT_S, _MOST_WAIT_S = 0.1, 1.0  # one client, mostly of a broker on this machine
+_STEADY_S = 10.0  # a connection that lasted so long is made anew with the shortest wait
 _EPOCH_SHIFT = 16  # packet identifiers have 16 bits
 
 
@@ -150,7 +151,7 @@ class MqttSource:
                 client.unsubscribe(gone)
 
     def _run(self) -> None:
-        wait_s = 0.2
+        wait_s = _FIRST_WAIT_S
         while not self._stopping.is_set():
             began = time.monotonic()
             try:
@@ -162,10 +163,10 @@ class MqttSource:
             except (OSError, ValueError, ssl.SSLError) as exc:
                 self.reason = f"{self._broker.host}:{self._broker.port}: {exc}"
             self._linked = self.connected = False
-            if time.monotonic() - began > _MOST_WAIT_S:
-                wait_s = 0.2
+            if time.monotonic() - began > _STEADY_S:
+                wait_s = _FIRST_WAIT_S
             self._stopping.wait(wait_s * random.uniform(0.5, 1.5))  # noqa: S311 - jitter
-            wait_s = min(2 * wait_s, _MOST_WAIT_S)
+            wait_s = min(1.5 * wait_s, _MOST_WAIT_S)
 
     def _new_client(self) -> paho.Client:
         protocol = MQTTProtocolVersion.MQTTv5 if self._mqtt5 else MQTTProtocolVersion.MQTTv311

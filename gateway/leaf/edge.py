@@ -19,6 +19,8 @@ USERS = ("sys", "ingest", "device", "up")
 HUB_DOMAIN = "hub"
 PROBE_SUBJECT = "_weir.probe"
 PROBE_STREAM = "WEIR_PROBE"
+LOCAL_INBOX = "$WEIR.INBOX"
+"""Answers in account LOCAL: with the ``$`` they are no topic that a subscription to ``#`` gets."""
 
 MEGABYTE = 1_000_000
 MAX_PAYLOAD_BYTES = 1_114_112
@@ -32,7 +34,7 @@ _ENCRYPTED = ("tls", "wss")
 _TLS_S = 10  # nats-server's own 2 s are short for a mobile link
 _USERINFO = "%:!$&'()*+,;=~"  # what may stand in it unescaped, and escapes (RFC 3986, 3.2.1)
 
-_CLOSED = ("$JS.>", "$JSC.>", "$NRG.>", "$SYS.>", "$SRV.>", "$KV.>", "$O.>", "$G.>")
+_CLOSED = ("$JS.>", "$JSC.>", "$NRG.>", "$SYS.>", "$SRV.>", "$KV.>", "$O.>", "$G.>", "$WEIR.>")
 _REPLIES = ("_INBOX.>", "_R_.>", "_GR_.>")
 # A device at QoS 1 listens on `$MQTT.sub.<nuid>`, at QoS 2 on `$MQTT.deliver.pubrel.<id>` too,
 # with its own permissions; the server itself refuses a topic filter that begins so.

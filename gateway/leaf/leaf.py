@@ -22,10 +22,10 @@ from gateway.leaf.server import SERVER_FILE, NatsServer
 
 log = logging.getLogger(__name__)
 
-_BACK_OFF_S = (0.1, 1.0, 2.0, 5.0, 10.0, 20.0)
+_BACK_OFF_S = (0.1, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0)
 _RESTART_STOP_S = 1.0  # what hangs does not stop in order; killed, it loses nothing
 _ROOM_LOOK_S = 0.5
-_WELL_S = 60.0  # a server that ran so long starts again with the shortest wait
+_WELL_S = 10.0  # a server that ran so long starts again with the shortest wait
 _MQTT_REMEDY = (
     "set another one ([mqtt] port = 1884, or --port 1884), or use the broker that is there "
     '([mqtt] broker = "mqtt://127.0.0.1:1883")'

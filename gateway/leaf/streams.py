@@ -12,7 +12,7 @@ from nats.js.errors import NoStreamResponseError, NotFoundError
 from nats.js.manager import JetStreamManager
 
 from gateway.errors import LeafError
-from gateway.leaf.edge import PROBE_STREAM, PROBE_SUBJECT
+from gateway.leaf.edge import LOCAL_INBOX, PROBE_STREAM, PROBE_SUBJECT
 from gateway.topics import HUB_STREAM, OUTCOME_ROOT
 
 MQTT_SHARES = {
@@ -30,15 +30,19 @@ _DUPLICATE_WINDOW_S = 120.0
 
 
 @asynccontextmanager
-async def connection(url: str) -> AsyncIterator[Client]:
+async def connection(url: str, inbox: str = "_INBOX") -> AsyncIterator[Client]:
     """Connect for one task.
+
+    Args:
+        url: Of the server, with user and password.
+        inbox: Begins the subjects that answers come to.
 
     Raises:
         LeafError: The server does not answer, or not as it should.
     """
     client = Client()
     try:
-        await _connect(client, url)
+        await _connect(client, url, inbox)
         yield client
     except (OSError, nats.errors.Error, TimeoutError) as exc:
         raise LeafError(f"the server does not answer as it should: {exc!r}") from exc
@@ -83,7 +87,7 @@ async def cap_mqtt(url: str, total_bytes: int) -> dict[str, int]:
         LeafError: The server does not take them.
     """
     caps: dict[str, int] = {}
-    async with connection(url) as client:
+    async with connection(url, LOCAL_INBOX) as client:
         manager = client.jsm(timeout=_LIMIT_S)
         for name, share in MQTT_SHARES.items():
             cap = int(total_bytes * share)
@@ -148,10 +152,12 @@ async def _cap(manager: JetStreamManager, name: str, cap_bytes: int) -> bool:
     return True
 
 
-async def _connect(client: Client, url: str) -> None:
+async def _connect(client: Client, url: str, inbox: str) -> None:
     # The client tries a server that is away again and again, allowed to reconnect or not.
     async with asyncio.timeout(_LIMIT_S):
-        await client.connect(url, allow_reconnect=False, error_cb=_told_by_the_call)
+        await client.connect(
+            url, allow_reconnect=False, error_cb=_told_by_the_call, inbox_prefix=inbox
+        )
 
 
 async def _told_by_the_call(_: Exception) -> None:

@@ -13,12 +13,11 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from nats.aio.client import Client
 from nats.aio.msg import Msg
 
 from gateway.outcomes.hub import HubWatch
 from gateway.outcomes.lanes import Lanes
-from gateway.outcomes.link import LinkError, connection, translated
+from gateway.outcomes.link import Line, LinkError, connection, translated
 from gateway.outcomes.outbox import sequence_of
 from gateway.outcomes.packet import source_of
 from gateway.outcomes.publishing import Letter, Publisher
@@ -111,7 +110,7 @@ class Forwarder:
                 self._note(exc)
                 await asyncio.sleep(random.uniform(0.2, 1.0))  # noqa: S311 - jitter, not a secret
 
-    async def _run_on(self, client: Client) -> None:
+    async def _run_on(self, client: Line) -> None:
         self._hub = hub = HubWatch(client, self._gateway, self._lanes)
         try:
             async with asyncio.TaskGroup() as tasks:
@@ -140,7 +139,7 @@ class _Lane:
     def __init__(
         self,
         name: str,
-        client: Client,
+        client: Line,
         *,
         hub: HubWatch,
         lanes: Lanes,

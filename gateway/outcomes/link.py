@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
@@ -41,8 +41,31 @@ class NoListenerError(LinkError):
     code = "no_listener"
 
 
+class Line(Client):
+    """nats-py's client; who waits on it hears at once that the connection is lost.
+
+    By itself it lets a request wait for its whole limit for an answer that cannot come any more.
+
+    Attributes:
+        lost: Called when the connection is lost.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lost: set[Callable[[], None]] = set()
+
+    async def tell_lost(self) -> None:
+        """Fail the requests under way, and call `lost`."""
+        for answer in list(self._resp_map.values()):
+            if not answer.done():
+                answer.set_exception(nats.errors.ConnectionClosedError())
+                answer.exception()  # nobody waits for what could not even be sent
+        for hear in list(self.lost):
+            hear()
+
+
 @asynccontextmanager
-async def connection(url: str, gateway: str, name: str) -> AsyncIterator[Client]:
+async def connection(url: str, gateway: str, name: str) -> AsyncIterator[Line]:
     """Connect, and close at the end. The connection comes back by itself when it breaks.
 
     Args:
@@ -54,7 +77,7 @@ async def connection(url: str, gateway: str, name: str) -> AsyncIterator[Client]
     Raises:
         LinkError: Refused, or no connection within 5 s.
     """
-    client = Client()
+    client = Line()
     connected = False
 
     async def note(exc: Exception) -> None:
@@ -71,6 +94,7 @@ async def connection(url: str, gateway: str, name: str) -> AsyncIterator[Client]
                     name=name,
                     inbox_prefix=f"_INBOX.{gateway}" if gateway else "_INBOX",
                     error_cb=note,
+                    disconnected_cb=client.tell_lost,
                     connect_timeout=2,
                     reconnect_time_wait=_RECONNECT_WAIT_S,  # type: ignore[arg-type] # it may be fractions
                     max_reconnect_attempts=-1,

@@ -28,6 +28,7 @@ _STORE_FAILED = 10077  # above all "maximum bytes exceeded": the queue is full
 _NO_STREAM = 10059
 _NOT_FOUND = 10037
 _FULL_RETRY_S = 2.0
+_RETRY_S = 0.2  # the leaf is on this machine: asking costs nothing, and it is back in a second
 _NS = 1_000_000_000
 
 
@@ -99,7 +100,7 @@ class LeafOutbox:
             except LinkError as exc:
                 self._recount_needed = True  # what was not answered may be stored
                 full = exc.err_code == _STORE_FAILED
-                raise OutboxError(str(exc), _FULL_RETRY_S if full else 1.0) from exc
+                raise OutboxError(str(exc), _FULL_RETRY_S if full else _RETRY_S) from exc
         return results
 
     async def depth(self) -> Depth:

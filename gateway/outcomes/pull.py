@@ -15,7 +15,7 @@ import orjson
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
-from gateway.outcomes.link import LinkError, ask, translated
+from gateway.outcomes.link import Line, LinkError, ask, translated
 
 _HEARTBEAT_S = 1.0
 _SILENCE_S = 3.0
@@ -91,6 +91,11 @@ class Pull:
             return False
         return True
 
+    def lose(self) -> None:
+        """Break, for the connection is lost and with it what was asked for."""
+        self._broken = self._broken or "connection lost"
+        self._heard.set()
+
     async def receive(self, message: Msg) -> None:
         """Take a delivered message or a status of the server (the subscription's callback)."""
         status = (message.headers or {}).get("Status")
@@ -129,7 +134,7 @@ class Pull:
 
 @asynccontextmanager
 async def pulling(
-    client: Client, stream: str, name: str, config: dict[str, Any], demand: int = 600
+    client: Line, stream: str, name: str, config: dict[str, Any], demand: int = 600
 ) -> AsyncIterator[Pull]:
     """Make a consumer anew and subscribe for its messages; delete it at the end.
 
@@ -162,8 +167,10 @@ async def pulling(
             f"$JS.API.CONSUMER.CREATE.{stream}.{name}.{config['filter_subject']}",
             {"stream_name": stream, "config": whole},
         )
+        client.lost.add(pull.lose)
         yield pull
     finally:
+        client.lost.discard(pull.lose)
         if client.is_connected:
             with suppress(LinkError):
                 await _delete(client, stream, name)

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from nats.aio.client import Client
 
 from gateway.outcomes.forwarder import LATE_HEADER
-from gateway.outcomes.link import LinkError, ask, connection
+from gateway.outcomes.link import Line, LinkError, ask, connection
 from gateway.outcomes.packet import PacketContent, PacketError, decode
 from gateway.outcomes.pull import pulling
 from gateway.topics import HUB_STREAM, OUTCOME_ROOT, OUTQ_LATE, OUTQ_STREAM
@@ -112,7 +112,7 @@ async def outcomes_on_leaf(
                 yield told
 
 
-async def _consume(client: Client, first: int, last: int | None) -> AsyncGenerator[Told, None]:
+async def _consume(client: Line, first: int, last: int | None) -> AsyncGenerator[Told, None]:
     config = {
         "filter_subject": f"{OUTCOME_ROOT}.>",
         "deliver_policy": "by_start_sequence",

@@ -14,6 +14,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from tests.system.faults.books import Round
+from tests.system.faults.damage import DAMAGES, Damage
 from tests.system.faults.disk import missing
 from tests.system.faults.kinds import BY_NAME, possible
 from tests.system.faults.runner import PAIR_SHARE, Plan, Played, play
@@ -81,15 +82,19 @@ def _plan(options: argparse.Namespace, folder: Path) -> Plan:
     kinds = {
         name: possible(name, disks=not reason, short=options.short) for name in {*_names(layouts)}
     }
+    damages: tuple[Damage, ...] = DAMAGES
     if options.only:
+        damages = tuple(each for each in DAMAGES if each.name in options.only)
         kinds = {name: [k for k in some if k.name in options.only] for name, some in kinds.items()}
-    layouts = [each for each in layouts if kinds[each.name]]
+    if not damages:
+        layouts = [each for each in layouts if kinds[each.name]]
     return Plan(
         seed=options.seed,
         rounds=options.rounds,
         folder=folder,
         layouts=layouts,
         kinds=kinds,
+        damages=damages,
         from_round=options.from_round,
         limit_s=options.minutes * 60,
         pair_share=0.0 if options.only else PAIR_SHARE,

@@ -95,6 +95,7 @@ def _kill_worker(world: World, _: Random) -> None:
 def _signal(world: World, name: str, number: int) -> psutil.Process:
     process = world.process(name)
     with suppress(psutil.NoSuchProcess):
+        world.hurt_ns = time.time_ns()
         os.kill(process.pid, number)
     return process
 

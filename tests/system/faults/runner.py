@@ -7,11 +7,14 @@ from pathlib import Path
 from random import Random
 
 from tests.system.faults.books import Books, Round
+from tests.system.faults.damage import Damage
+from tests.system.faults.damage import play as play_damage
 from tests.system.faults.kinds import STOP, Kind, choose
 from tests.system.faults.world import Layout, World, WorldError, world
 
 ROUNDS_A_BOX = 40
 """After so many rounds the box is given up, and a new one begun."""
+_LAST = ROUNDS_A_BOX - 1
 PAIR_SHARE = 0.12
 """Share of rounds with two faults at once, where the first allows for it."""
 _LOAD_S = (0.2, 0.8)
@@ -25,6 +28,8 @@ class Plan:
     Attributes:
         kinds: Of each layout, those to choose from.
         layouts: Of the boxes in turn.
+        damages: One comes in the last round of each full box; with none it is as the others.
+        each_once: Play the kinds in their order.
     """
 
     seed: int
@@ -35,6 +40,7 @@ class Plan:
     from_round: int = 0
     limit_s: float = float("inf")
     pair_share: float = PAIR_SHARE
+    damages: tuple[Damage, ...] = ()
     each_once: bool = False
 
 
@@ -69,13 +75,17 @@ def play(plan: Plan, tell: Callable[[Round], None]) -> Played:
         folder = plan.folder / f"box-{box}"
         with world(folder, layout) as made:
             books = Books(made)
+            last = some.pop() if plan.damages and some[-1] % ROUNDS_A_BOX == _LAST else None
             for number, kinds in _faults(plan, layout, some):
-                one = _round(made, books, number, kinds, plan.seed)
-                played.rounds.append(one)
-                tell(one)
+                played.rounds.append(_round(made, books, number, kinds, plan.seed))
+                tell(played.rounds[-1])
                 if time.monotonic() - began > plan.limit_s:
                     break
             _finish(made, books)
+            if last is not None:
+                rng = Random(f"{plan.seed}/{last}")  # noqa: S311 - a test's choice
+                played.rounds.append(play_damage(made, books, rng.choice(plan.damages), last, rng))
+                tell(played.rounds[-1])
             bad = [one for one in books.rounds if not one.is_good]
             if bad:
                 made.keep_evidence(folder / "evidence")
@@ -136,6 +146,7 @@ def _strike(world: World, books: Books, one: Round, kinds: list[Kind], rng: Rand
     fault_ns = time.time_ns()
     for kind in kinds:
         kind.begin(world, rng)
+    fault_ns = max(fault_ns, world.hurt_ns)
     time.sleep(max(rng.uniform(*kind.hold_s) for kind in kinds))
     end_ns = time.time_ns()
     if any(kind.mosquitto_loses for kind in kinds) and world.broker:
@@ -175,11 +186,12 @@ def _audited(world: World, books: Books, one: Round) -> None:
 
 def _finish(world: World, books: Books) -> None:
     """Settle and look through everything of a box."""
-    last = books.rounds[-1]
     world.fleet.speak(on=False)
-    books.await_all(last)
+    if books.rounds:
+        books.await_all(books.rounds[-1])
     STOP.begin(world, Random(0))  # noqa: S311 - it draws nothing
-    books.audit(last)
+    if books.rounds:
+        books.audit(books.rounds[-1])
 
 
 def _mend(world: World) -> None:

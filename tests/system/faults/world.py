@@ -70,6 +70,7 @@ class World:
         self.volumes: list[Volume] = []
         self.link: Link = None  # type: ignore[assignment] # set before anyone gets a world
         self.stopped: list[psutil.Process] = []
+        self.hurt_ns = 0  # when a fault began last
 
     def ask(self, what: str, body: str | None = None) -> Any:  # noqa: ANN401 - any JSON
         """Ask the gateway."""
@@ -141,6 +142,7 @@ class World:
     def kill(self, name: str) -> None:
         """Kill a process of ours with SIGKILL; it is not started again by itself."""
         with suppress(KeyError):
+            self.hurt_ns = time.time_ns()
             self.here.stop(name, signal.SIGKILL)
 
     def kill_hub(self) -> None:
@@ -176,8 +178,8 @@ class World:
             self.broker.process.wait(5)
         psutil.wait_procs(processes, 5)
 
-    @staticmethod
-    def _kill_all(processes: list[psutil.Process]) -> None:
+    def _kill_all(self, processes: list[psutil.Process]) -> None:
+        self.hurt_ns = time.time_ns()
         for process in processes:
             with suppress(psutil.NoSuchProcess):
                 process.kill()
