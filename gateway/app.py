@@ -14,7 +14,7 @@ from prometheus_client import CollectorRegistry
 from gateway.config import Settings
 from gateway.control import serve
 from gateway.errors import ConfigError, OutboxError, PluginError
-from gateway.features import Bounds, FeatureService
+from gateway.features import Bounds, FeatureService, Room
 from gateway.inference.directory import PluginDirectory
 from gateway.inference.manifest import Manifest
 from gateway.ingest import Broker, Inbox, MqttSource, parse_broker
@@ -175,6 +175,8 @@ async def _build(settings: Settings, registry: CollectorRegistry, stack: AsyncEx
         around=around,
         sights=sights,
         tick_s=settings.mqtt.tick_ms / 1000,
+        devices=settings.devices,
+        link=lambda: source.connections if source.connected else None,
     )
     directory = PluginDirectory(settings.plugin_dirs, settings.plugins.disabled)
     return Running(
@@ -203,7 +205,9 @@ def _store(settings: Settings) -> FeatureService:
         max_rows=settings.store.max_rows,
         max_bytes=settings.store.max_bytes,
     )
-    return FeatureService(settings.gateway.state_dir / "weir.duckdb", assets, bounds)
+    devices = settings.devices
+    room = Room(devices.most, devices.most_series, devices.most_series_each)
+    return FeatureService(settings.gateway.state_dir / "weir.duckdb", assets, bounds, room)
 
 
 def _source(

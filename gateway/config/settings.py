@@ -19,6 +19,7 @@ from gateway.config.problems import did_you_mean, explain
 from gateway.config.sections import (
     AssetSection,
     CamerasSection,
+    DevicesSection,
     GatewaySection,
     HubSection,
     LeafSection,
@@ -60,6 +61,7 @@ class Settings(BaseSettings):
     leaf: LeafSection = Field(default_factory=LeafSection)
     hub: HubSection = Field(default_factory=HubSection)
     store: StoreSection = Field(default_factory=StoreSection)
+    devices: DevicesSection = Field(default_factory=DevicesSection)
     plugins: PluginsSection = Field(default_factory=PluginsSection)
     profiles: ProfilesSection = Field(default_factory=ProfilesSection)
     cameras: CamerasSection = Field(default_factory=CamerasSection)

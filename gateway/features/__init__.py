@@ -4,10 +4,10 @@
 speak to DuckDB; ``service`` is what the pipeline calls.
 """
 
-from gateway.features.columns import Item
+from gateway.features.columns import Item, Refused
 from gateway.features.marks import Mark
 from gateway.features.retention import Bounds
-from gateway.features.series import Device, Register
+from gateway.features.series import Device, Register, Room
 from gateway.features.service import FeatureService
 from gateway.features.sql import QueryError
 from gateway.features.store import Appended
@@ -22,6 +22,8 @@ __all__ = [
     "Item",
     "Mark",
     "QueryError",
+    "Refused",
     "Register",
+    "Room",
     "SentOutcome",
 ]

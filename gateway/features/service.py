@@ -19,7 +19,7 @@ from gateway.features.lateness import TooOld, too_old
 from gateway.features.marks import Mark
 from gateway.features.planner import Due, Planner
 from gateway.features.retention import Bounds
-from gateway.features.series import Register
+from gateway.features.series import ROOM, Register, Room
 from gateway.features.sql import FeatureQuery, query
 from gateway.features.store import Appended, DuckStore
 from gateway.features.tables import DeadLetter, SentOutcome
@@ -41,12 +41,16 @@ class FeatureService:
         path: The DuckDB file.
         assets: Device name to asset name.
         bounds: How much the store may keep.
+        room: How many devices and series there may be.
     """
 
-    def __init__(self, path: Path, assets: dict[str, str], bounds: Bounds) -> None:
+    def __init__(
+        self, path: Path, assets: dict[str, str], bounds: Bounds, room: Room = ROOM
+    ) -> None:
         self._path = path
         self._assets = assets
         self._bounds = bounds
+        self._room = room
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="store")
         self._windows = ThreadPoolExecutor(1, thread_name_prefix="windows")
         self._lock = Lock()  # over recent rows and planners: windows need not wait for DuckDB
@@ -70,7 +74,7 @@ class FeatureService:
         await self._on_store(self._open)
 
     def _open(self) -> None:
-        self._store = DuckStore(self._path, self._assets, int(KEEP_S * 1e9))
+        self._store = DuckStore(self._path, self._assets, int(KEEP_S * 1e9), self._room)
         self._store.recover()
         self._reader = WindowReader(self._store.recent, self._store.reader())
         self._features = FeatureQuery(self._store.register)
@@ -81,6 +85,11 @@ class FeatureService:
         self._windows.shutdown()
         self._thread.shutdown()
         self._queries.shutdown()
+
+    @property
+    def path(self) -> Path:
+        """Return where the store lies."""
+        return self._path
 
     @property
     def register(self) -> Register:
@@ -173,7 +182,10 @@ class FeatureService:
     def too_old(self, items: Sequence[Item], appended: Appended) -> TooOld | None:
         """Return what of a batch that was stored is too old to be kept, None if nothing is."""
         before_ns = time.time_ns() - int(self._bounds.max_age_s * 1e9)
-        return too_old(items, appended.duplicate, appended.batch, before_ns, self.register)
+        ended = list(appended.duplicate)
+        for index, refused in appended.refused.items():
+            ended[index] |= refused.is_whole
+        return too_old(items, ended, appended.batch, before_ns, self.register)
 
     def due(self, plugin: str) -> int:
         """Return how many windows of a plugin are due; one more if it has rows to catch up."""

@@ -6,7 +6,7 @@ All methods but `recent` lookups run on one thread, the store's; the caller sees
 import logging
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import duckdb
@@ -15,13 +15,13 @@ from numpy.typing import NDArray
 
 from gateway.errors import StoreError
 from gateway.features import migration, recovery
-from gateway.features.columns import Batch, Item, digest, repeats_within, to_columns
+from gateway.features.columns import Batch, Item, Refused, digest, repeats_within, to_columns
 from gateway.features.marks import Mark, pack_states
 from gateway.features.recent import Recent, Rows
 from gateway.features.retention import Bounds, sweep
 from gateway.features.rows import ReadingInserter, StoredRows
 from gateway.features.schema import OLDEST_READER, TABLES, VERSION, VIEWS, Columns
-from gateway.features.series import Register
+from gateway.features.series import ROOM, Register, Room
 from gateway.features.tables import (
     DeadLetter,
     SentOutcome,
@@ -54,12 +54,14 @@ class Appended:
         duplicate: For each message whether all that it says was there already.
         duplicate_readings: How many readings were.
         readings: How many new ones there are, with texts.
+        refused: What there was no room for, by the index of the message.
     """
 
     batch: Batch
     duplicate: list[bool]
     duplicate_readings: int
     readings: int
+    refused: dict[int, Refused] = field(default_factory=dict)
 
 
 class DuckStore:
@@ -69,11 +71,12 @@ class DuckStore:
         path: The file; made if it is not there.
         assets: Device name to asset name.
         keep_ns: How much of each series is kept at hand for windows.
+        room: How many devices and series there may be.
     """
 
-    def __init__(self, path: Path, assets: dict[str, str], keep_ns: int) -> None:
+    def __init__(self, path: Path, assets: dict[str, str], keep_ns: int, room: Room = ROOM) -> None:
         self.path = path
-        self.register = Register(assets)
+        self.register = Register(assets, room)
         self.recent = Recent(keep_ns)
         self.marks: dict[str, dict[str, Mark]] = {}
         self._digests: dict[int, int] = {}
@@ -164,7 +167,16 @@ class DuckStore:
             self._duplicates(known, fresh, batch, keep),
             int(np.count_nonzero(~keep)),
             len(new.series) + len(new.texts),
+            self._refused(known, batch.refused),
         )
+
+    @staticmethod
+    def _refused(known: list[bool], refused: dict[int, Refused]) -> dict[int, Refused]:
+        """Return by the index among all messages what was by the index among the fresh ones."""
+        if not refused:
+            return refused
+        fresh = [index for index, again in enumerate(known) if not again]
+        return {fresh[index]: each for index, each in refused.items()}
 
     @staticmethod
     def _duplicates(
