@@ -16,7 +16,7 @@ from gateway.clock import BoxClock, LinuxSystem
 from gateway.config import Settings
 from gateway.control import serve
 from gateway.errors import ConfigError, OutboxError, PluginError
-from gateway.features import Bounds, FeatureService
+from gateway.features import Bounds, Capacity, FeatureService
 from gateway.inference.directory import PluginDirectory
 from gateway.inference.manifest import Manifest
 from gateway.ingest import Broker, Inbox, MqttSource, parse_broker
@@ -186,6 +186,8 @@ async def _build(settings: Settings, registry: CollectorRegistry, stack: AsyncEx
         around=around,
         sights=sights,
         tick_s=settings.mqtt.tick_ms / 1000,
+        devices=settings.devices,
+        link=lambda: source.connections if source.connected else None,
     )
     directory = PluginDirectory(settings.plugin_dirs, settings.plugins.disabled)
     return Running(
@@ -216,7 +218,10 @@ def _store(settings: Settings, clock: BoxClock) -> FeatureService:
         max_rows=settings.store.max_rows,
         max_bytes=settings.store.max_bytes,
     )
-    return FeatureService(settings.gateway.state_dir / "weir.duckdb", assets, bounds, clock)
+    devices = settings.devices
+    capacity = Capacity(devices.most, devices.most_series, devices.most_series_each)
+    path = settings.gateway.state_dir / "weir.duckdb"
+    return FeatureService(path, assets, bounds, clock, capacity)
 
 
 def _source(

@@ -1,5 +1,6 @@
 """The gateway's numbers for Prometheus, taken from its state when they are asked for."""
 
+from collections import Counter
 from collections.abc import Iterator
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -32,6 +33,7 @@ class GatewayCollector(Collector):
         ended.add_metric(["dead_letter"], ledger.dead_letters.total())
         ended.add_metric(["shed"], ledger.shed.total())
         ended.add_metric(["too_old"], ledger.too_old)
+        ended.add_metric(["quarantined"], ledger.quarantined.total())
         yield ended
         dead = CounterMetricFamily("weir_dead_letters", "Dead letters", labels=["reason"])
         for reason, count in list(ledger.dead_letters.items()):
@@ -41,6 +43,7 @@ class GatewayCollector(Collector):
         for topic, count in list(ledger.shed.items()):
             shed.add_metric([topic], count)
         yield shed
+        yield from self._devices()
         yield GaugeMetricFamily("weir_messages_in_hand", "Not yet ended", ledger.in_hand())
         yield CounterMetricFamily("weir_readings", "Readings stored", ledger.readings)
         yield CounterMetricFamily(
@@ -53,6 +56,21 @@ class GatewayCollector(Collector):
         for profile, count in list(ledger.bad_parts.items()):
             bad.add_metric([profile], count)
         yield bad
+
+    def _devices(self) -> Iterator[Metric]:
+        guard, ledger = self._running.pipeline.guard, self._running.ledger
+        shed = CounterMetricFamily(
+            "weir_quarantined", "Not looked at: too loud, or garbage", labels=["device"]
+        )
+        for device, count in list(ledger.quarantined.items()):
+            shed.add_metric([device], count)
+        yield shed
+        devices = GaugeMetricFamily("weir_devices", "Devices that are unwell", labels=["state"])
+        states = Counter(case["state"] for case in guard.cases())
+        for state in ("limited", "quarantined"):
+            devices.add_metric([state], states[state])
+        devices.add_metric(["silent"], len(guard.silent()))
+        yield devices
 
     def _outcomes(self) -> Iterator[Metric]:
         running, ledger = self._running, self._running.ledger

@@ -85,6 +85,15 @@ class Notices:
         """Return what was told last of a kind and source: its label, and of when it was."""
         return self._marks.get(_key(kind, source, about))
 
+    def labels(self, kind: str) -> dict[str, str]:
+        """Return what was told last of each source of a kind."""
+        begin = f"{kind}/"
+        return {
+            key.removeprefix(begin): mark.label
+            for key, mark in self._marks.items()
+            if key.startswith(begin)
+        }
+
     def tell(self, notice: Notice) -> bool:
         """Tell a notice unless its label was the last one told; return whether it is new."""
         key = _key(notice.kind, notice.source, notice.about)

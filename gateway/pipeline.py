@@ -10,21 +10,23 @@ same windows are evaluated again and their outcomes have the same ids.
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from gateway.asking import Asking
 from gateway.clock import Change
+from gateway.config import DevicesSection
 from gateway.deadletters import PARTLY, Heard, Unreadable
+from gateway.devices import Guard, Surrounding, memory
 from gateway.errors import DecodeError, MessageError, StoreError, UnclaimedError
 from gateway.evaluation import Evaluation
-from gateway.features import Appended, DeadLetter, Item
+from gateway.features import Appended, DeadLetter, Item, Refused
 from gateway.inference.manifest import Manifest
 from gateway.inference.port import ModelRunner
 from gateway.ingest import Inbox
 from gateway.ledger import Oldest
 from gateway.model import Decoded, Flaw, RawMessage, Request
-from gateway.notices import NAME, Notices
+from gateway.notices import NAME, Notice, Notices
 from gateway.presence import Presence
 from gateway.telling import Surroundings, Telling
 from gateway.watching import Sights, Watching
@@ -45,6 +47,10 @@ class Decoder(Protocol):
         """Return what a message says; raises `MessageError`."""
         ...
 
+    def device_of(self, topic: str) -> str | None:
+        """Return the device that a topic alone names, if it does."""
+        ...
+
 
 class Pipeline:
     """Moves messages to outcomes until it is cancelled.
@@ -56,9 +62,12 @@ class Pipeline:
         around: The store, the way to the leaf, and what is counted.
         sights: The cameras.
         tick_s: Shortest time between two batches.
+        devices: How devices may behave.
+        link: Returns which connection to the device broker this is, None while there is none.
 
     Attributes:
         notices: What the gateway itself has to say.
+        guard: Keeps an eye on devices that are too loud or silent.
     """
 
     def __init__(
@@ -70,6 +79,8 @@ class Pipeline:
         around: Surroundings,
         sights: Sights,
         tick_s: float,
+        devices: DevicesSection,
+        link: Callable[[], int | None],
     ) -> None:
         self._inbox = inbox
         self._acknowledge = acknowledge
@@ -83,7 +94,23 @@ class Pipeline:
         self._asking = Asking(around.panel)
         self.presence = Presence()
         self.notices = Notices(around)
+        self.guard = Guard(
+            Surrounding(
+                gateway=around.site.gateway,
+                policy=devices,
+                store=around.store,
+                inbox=inbox,
+                presence=self.presence,
+                notices=self.notices,
+                link=link,
+                cameras=sights.cameras.presence,
+                device_of=decoder.device_of,
+                path=around.store.path.with_name(memory.FILE),
+                clock=around.clock,
+            )
+        )
         self.unreadable = Unreadable()
+        self._crowded: list[DeadLetter] = []  # samples, written with the next batch
         self.plugins: dict[str, Evaluation | Watching] = {}
         self._loops: dict[str, asyncio.Task[None]] = {}
         self._flushing = asyncio.Lock()
@@ -91,6 +118,7 @@ class Pipeline:
         self._changing = asyncio.Lock()  # which plugins there are
         self._clock = around.clock
         self._refused: set[str] = set()
+        self._told_crowded: set[str] = set()
 
     async def run(self) -> None:
         """Run until cancelled; then what is in hand is finished first, within limits."""
@@ -99,6 +127,7 @@ class Pipeline:
             group.create_task(self._flush_forever(), name="flush")
             group.create_task(self._sweep_forever(), name="sweep")
             group.create_task(self.notices.run(), name="notices")
+            group.create_task(self.guard.run(), name="guard")
 
     @property
     def is_storing(self) -> bool:
@@ -250,11 +279,13 @@ class Pipeline:
 
     def _decode(self, messages: Sequence[RawMessage]) -> tuple[list[Item], list[DeadLetter]]:
         items: list[Item] = []
-        dead: list[DeadLetter] = []
-        decode = self._decoder.decode
+        dead, self._crowded = self._crowded, []
+        decode, watched = self._decoder.decode, self.guard.keeper.watched
         for message in messages:
             try:
                 decoded = decode(message)
+                if watched and self.guard.keeper.refuses(message, decoded):
+                    continue
                 items.append((message, decoded))
                 for picture in decoded.pictures:
                     self._sights.cameras.offer(picture.device, picture.body, message.received_ns)
@@ -284,6 +315,7 @@ class Pipeline:
         """Count a message that cannot be decoded; return its sample unless there are many."""
         reason = exc.reason if isinstance(exc, DecodeError) else exc.code
         self._ledger.dead_letters[reason] += 1
+        self.guard.note_bad(message.topic)
         profile, detail = "", str(exc)
         if isinstance(exc, UnclaimedError):
             self.unreadable.note_unclaimed(message)
@@ -324,6 +356,8 @@ class Pipeline:
         ledger.duplicates += duplicates
         ledger.duplicate_readings += appended.duplicate_readings
         kept, readings = len(items) - duplicates, appended.readings
+        if appended.refused:
+            kept -= self._book_refused(items, appended.refused)
         old = self._store.too_old(items, appended)
         if old:
             kept, readings = kept - old.messages, readings - old.readings
@@ -334,6 +368,36 @@ class Pipeline:
                 ledger.oldest = Oldest(old.device, age_s)
         ledger.stored_messages += kept
         ledger.readings += readings
+
+    def _book_refused(self, items: list[Item], refused: Mapping[int, Refused]) -> int:
+        """Count what there was no room for; return how many messages have ended so."""
+        for index, (reason, parts, is_whole) in refused.items():
+            message, decoded = items[index]
+            if is_whole:
+                self._ledger.dead_letters[reason] += 1
+            else:
+                self._ledger.bad_parts[decoded.profile] += parts
+            letter = self.unreadable.sample(
+                message, reason, f"no room for {decoded.device}: [devices] most...", decoded.profile
+            )
+            if letter:
+                self._crowded.append(letter)
+            self._tell_crowded(reason)
+        return sum(each.is_whole for each in refused.values())
+
+    def _tell_crowded(self, reason: str) -> None:
+        """Tell once that there are too many devices or series."""
+        if reason in self._told_crowded:
+            return
+        self._told_crowded.add(reason)
+        register = self._store.register
+        numbers = {"devices": len(register.devices), "series": len(register.series)}
+        self.notices.tell(
+            Notice(
+                "gateway-fault", self._around.site.gateway, reason.replace("_", "-"),
+                time.time_ns(), numbers={name: float(count) for name, count in numbers.items()},
+            )
+        )  # fmt: skip
 
     async def _flush_forever(self) -> None:
         while True:

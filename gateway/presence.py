@@ -126,6 +126,22 @@ class Presence:
         sign = signs.get(device)
         return Standing(sign is not None and _within(sign, QUIET_S, now_ns), By.AGE)
 
+    def away(self, device: str, signs: dict[str, Sign]) -> By | None:
+        """Return who said that a device is away, itself or its parent; None: nobody did.
+
+        Args:
+            device: Its name.
+            signs: What devices last said, by name; those that said nothing need not be there.
+        """
+        if self._says_away(device, signs):
+            return By.WORD
+        away = any(self._says_away(parent, signs) for parent in self._ancestors(device))
+        return By.PARENT if away else None
+
+    def _says_away(self, device: str, signs: dict[str, Sign]) -> bool:
+        sign = signs.get(device)
+        return sign is not None and sign.online is False and not self._is_refuted(device, sign)
+
     def _ancestors(self, device: str) -> Iterator[str]:
         for _ in range(_MOST_ANCESTORS):
             parent = self.parents.get(device)
@@ -141,7 +157,7 @@ class Presence:
             return None
         if sign.is_revoked:
             return Standing(False, By.REVOKED)
-        if sign.online is False and not self._is_refuted(device, sign):
+        if self._says_away(device, signs):
             return Standing(False, By.WORD)
         limit_s = self.expires_s.get(device)
         if limit_s is not None and not _within(sign, limit_s, now_ns):

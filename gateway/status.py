@@ -28,6 +28,7 @@ from gateway.roster import Roster, is_well
 from gateway.watching import Sights, Watching
 
 Document = dict[str, Any]
+_MOST_UNWELL = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +88,7 @@ def status(running: Running) -> Document:
             "dead_letters": dict(ledger.dead_letters),
             "shed": ledger.shed.total(),
             "too_old": ledger.too_old,
+            "quarantined": ledger.quarantined.total(),
             "in_hand": ledger.in_hand(),
             "bad_parts": dict(ledger.bad_parts),
         },
@@ -125,6 +127,8 @@ def status(running: Running) -> Document:
             "holds": running.store.held,
         },
         "devices": len(running.store.register.devices),
+        "noisy": running.pipeline.guard.cases()[:_MOST_UNWELL],
+        "silent": running.pipeline.guard.silent()[:_MOST_UNWELL],
         "profiles": {
             "loaded": len(running.profiles.catalog.profiles),
             "set_aside": [str(error) for error in running.profiles.catalog.rejected],
@@ -224,6 +228,8 @@ def devices(running: Running) -> list[Document]:
         for each in known
     }
     now_ns, presence = running.clock.now_ns(), running.pipeline.presence
+    guard = running.pipeline.guard
+    noisy = {each["device"]: each for each in guard.cases()}
     found = []
     for device in known:
         sign, standing = signs[device.name], presence.standing(device.name, signs, now_ns)
@@ -238,6 +244,8 @@ def devices(running: Running) -> list[Document]:
                 "profile": device.profile,
                 "source": device.source,
                 "messages": device.messages,
+                "usual_s": guard.usual_s(device.name),
+                "noisy": noisy.get(device.name),
                 "first_seen_ns": device.first_seen_ns,
                 "last_seen_ns": device.last_seen_ns,
                 "readings": sorted(latest.get(device.name, []), key=lambda r: -r["time_ns"]),

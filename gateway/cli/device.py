@@ -32,7 +32,8 @@ from gateway.client import NotRunningError, RefusedError, ask
 from gateway.errors import ConfigError
 
 device = typer.Typer(
-    help="Devices that may speak to the box: let one in, list them, throw one out.\n\n"
+    help="Devices that may speak to the box: let one in, list them, throw one out; release one\n"
+    "that was quarantined.\n\n"
     "Example: `weir device add plug-1 --profile tasmota`",
     no_args_is_help=True,
     add_completion=False,
@@ -177,6 +178,23 @@ def revoke(name: Name, config: ConfigOption = None, state_dir: StateOption = Non
         register.remove(name, time.time_ns())
         taken = broker.reload(folder)
     out.print(f"revoked: {name}" + ("" if taken else "; the broker does not run here"))
+
+
+@device.command()
+def release(
+    name: Annotated[str, typer.Argument(help="as `weir devices` names it; or a topic")],
+    config: ConfigOption = None,
+    state_dir: StateOption = None,
+) -> None:
+    """Let a device that is limited or quarantined for its noise speak again.
+
+    If it goes on as before, it is limited again.
+
+    Example: `weir device release plug-1`
+    """
+    with told():
+        ask(settings(config, state_dir).socket_path, "/devices/release", name)
+    out.print(f"released: {escape(name)}")
 
 
 @device.command()

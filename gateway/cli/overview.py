@@ -9,9 +9,11 @@ from rich.markup import escape
 from rich.table import Table
 
 from gateway.cli.console import cells, table
-from gateway.cli.text import counted, millis, size, span
+from gateway.cli.text import counted, millis, one_line, size, span
 
 Document = dict[str, Any]
+_NAME_CHARS = 32
+_SHOWN_NAMES = 3
 
 
 def parts(document: Document) -> Iterator[RenderableType]:
@@ -67,6 +69,8 @@ def _broker(broker: Document) -> str:
 def _ended(messages: Document) -> str:
     dead = sum(messages["dead_letters"].values())
     old = f" + {messages['too_old']:,} too old" if messages["too_old"] else ""
+    if messages["quarantined"]:
+        old += f" + {messages['quarantined']:,} quarantined"
     return (
         f"= {messages['stored']:,} stored + {counted(messages['duplicates'], 'duplicate')}"
         f" + {counted(dead, 'dead letter')} + {messages['shed']:,} shed{old}"
@@ -130,6 +134,23 @@ def _cameras(cameras: list[Document]) -> str:
     return f"{told}; {taken:,} frames looked at (weir camera list)"
 
 
+def noisy(case: Document) -> str:
+    """Return what is said of a device that is limited or quarantined."""
+    usual = f", usually {case['usual_hz']:.3g}" if case["usual_hz"] else ""
+    what = "nothing readable" if case["why"] == "garbage" else "too loud"
+    name = escape(one_line(case["device"], _NAME_CHARS))
+    return (
+        f"[yellow]{name}[/yellow] is {case['state']}: {what}, {case['rate_hz']:,.0f}/s{usual};"
+        f" {case['shed']:,} shed"
+    )
+
+
+def _some(names: list[str]) -> str:
+    shown = ", ".join(one_line(name, _NAME_CHARS) for name in names[:_SHOWN_NAMES])
+    more = len(names) - _SHOWN_NAMES
+    return escape(shown) + (f" and {more} more" if more > 0 else "")
+
+
 def _plugins(plugins: list[Document]) -> Table:
     rows = table("plugin", "!health", "#judged", "#p95 ms", "#memory", "#restarts")
     for each in plugins:
@@ -152,6 +173,13 @@ def _unwell(document: Document) -> Iterator[str]:
         if each["skipped"]:
             skipped = counted(each["skipped"], "window or frame", "windows or frames")
             yield f"[red]{escape(each['name'])}[/red]: {skipped} skipped: it failed on them"
+    yield from map(noisy, document["noisy"])
+    if document["silent"]:
+        yield f"[yellow]silent[/yellow]: {_some(document['silent'])} (weir devices)"
+    yield from _set_aside(document)
+
+
+def _set_aside(document: Document) -> Iterator[str]:
     for each in document["cameras"]["cameras"]:
         if each["reason"]:
             yield f"[yellow]camera {escape(each['name'])}[/yellow]: {escape(each['reason'])}"

@@ -4,7 +4,13 @@
 from, ``problems`` how it is told what is wrong.
 """
 
-from gateway.config.sections import AssetSection, HubSection, MetricsSection, default_state_dir
+from gateway.config.sections import (
+    AssetSection,
+    DevicesSection,
+    HubSection,
+    MetricsSection,
+    default_state_dir,
+)
 from gateway.config.settings import (
     CONFIG_VARIABLE,
     SHIPPED,
@@ -19,6 +25,7 @@ __all__ = [
     "CONFIG_VARIABLE",
     "SHIPPED",
     "AssetSection",
+    "DevicesSection",
     "HubSection",
     "MetricsSection",
     "Settings",

@@ -101,6 +101,24 @@ class StoreSection(Section):
     reserve_bytes: int = Field(200_000_000, ge=1_000_000)  # free space below which readings yield
 
 
+class DevicesSection(Section):
+    """``[devices]``: when one is too loud or silent, and how many there may be."""
+
+    quarantine: bool = True  # of those that stay too loud; false: they are limited, no more
+    limit_hz: float = Field(200.0, gt=0)  # nobody below is too loud, in messages per second
+    limit_factor: float = Field(100.0, ge=2)  # nor below so many times its usual rate
+    limit_after_s: float = Field(5.0, gt=0)  # too loud for so long: limited
+    garbage_hz: float = Field(50.0, gt=0)  # above, with nothing that can be read: limited too
+    quarantine_after_s: float = Field(30.0, gt=0)  # and for so long: quarantined
+    release_after_s: float = Field(600.0, gt=0)  # of good conduct; limited ones after a tenth
+    learn_s: float = Field(3600.0, gt=0)  # a device's silence means nothing before
+    silent_factor: float = Field(10.0, ge=2)  # silent for so many times its usual interval
+    silent_least_s: float = Field(120.0, gt=0)  # and at least so long
+    most: int = Field(10_000, ge=1)  # messages of further devices are dead letters
+    most_series: int = Field(200_000, ge=1)  # of further metrics: left out, or dead letters
+    most_series_each: int = Field(5000, ge=1)  # of one device
+
+
 class PluginsSection(Section):
     """``[plugins]``: folders of plugins; a later one's plugin replaces an earlier one's."""
 

@@ -20,6 +20,7 @@ from gateway.config.sections import (
     AssetSection,
     CamerasSection,
     ClockSection,
+    DevicesSection,
     GatewaySection,
     HubSection,
     LeafSection,
@@ -62,6 +63,7 @@ class Settings(BaseSettings):
     leaf: LeafSection = Field(default_factory=LeafSection)
     hub: HubSection = Field(default_factory=HubSection)
     store: StoreSection = Field(default_factory=StoreSection)
+    devices: DevicesSection = Field(default_factory=DevicesSection)
     plugins: PluginsSection = Field(default_factory=PluginsSection)
     profiles: ProfilesSection = Field(default_factory=ProfilesSection)
     cameras: CamerasSection = Field(default_factory=CamerasSection)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from gateway.client import NotRunningError, RefusedError, ask
 from gateway.config import load_right_parts, load_usable_settings
-from gateway.doctor import clock, disk, files, logins, machine, ports, running, units
+from gateway.doctor import clock, devices, disk, files, logins, machine, ports, running, units
 from gateway.doctor.finding import Box, Finding, fail, ok, unseen
 from gateway.errors import ConfigError
 
@@ -50,6 +50,7 @@ CHECKS: tuple[tuple[str, Check], ...] = (
     ("plugins", running.plugins),
     ("profiles", running.profiles),
     ("dead letters", running.dead_letters),
+    ("devices", devices.devices),
     ("cameras", running.cameras),
 )
 """In the order in which one would look: what stands below rests on what stands above."""

@@ -31,9 +31,7 @@ def devices(connection: duckdb.DuckDBPyConnection, register: Register) -> None:
         "SELECT name, profile, source, epoch_us(first_seen), epoch_us(last_seen), messages"
         " FROM device ORDER BY last_seen"
     ).fetchall():
-        register.devices[name] = Device(
-            name, profile, source, first_us * 1000, last_us * 1000, messages
-        )
+        register.know(Device(name, profile, source, first_us * 1000, last_us * 1000, messages))
 
 
 def new_series(connection: duckdb.DuckDBPyConnection, register: Register) -> None:

@@ -23,7 +23,7 @@ from gateway.features.marks import Mark
 from gateway.features.planner import Due, Planner
 from gateway.features.retention import Bounds
 from gateway.features.rows import StoredRows
-from gateway.features.series import Register
+from gateway.features.series import CAPACITY, Capacity, Register
 from gateway.features.sql import FeatureQuery, query
 from gateway.features.store import Appended, DuckStore
 from gateway.features.tables import DeadLetter, SentOutcome
@@ -49,18 +49,25 @@ class FeatureService:
         assets: Device name to asset name.
         bounds: How much the store may keep.
         clock: The box's; it goes on from where the store says that it stood.
+        capacity: How many devices and series there may be.
 
     Attributes:
         held: Why readings must not be stored now; "" when they may.
     """
 
     def __init__(
-        self, path: Path, assets: dict[str, str], bounds: Bounds, clock: BoxClock | None = None
+        self,
+        path: Path,
+        assets: dict[str, str],
+        bounds: Bounds,
+        clock: BoxClock | None = None,
+        capacity: Capacity = CAPACITY,
     ) -> None:
         self._clock = clock or BoxClock()
         self._path = path
         self._assets = assets
         self._bounds = bounds
+        self._capacity = capacity
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="store")
         self._windows = ThreadPoolExecutor(1, thread_name_prefix="windows")
         self._lock = Lock()  # over recent rows and planners: windows need not wait for DuckDB
@@ -122,7 +129,7 @@ class FeatureService:
         self._reader = WindowReader(self._store.recent, self._rows)
 
     def _opened(self) -> DuckStore:
-        store = DuckStore(self._path, self._assets, int(KEEP_S * 1e9), self._clock)
+        store = DuckStore(self._path, self._assets, int(KEEP_S * 1e9), self._clock, self._capacity)
         store.recover()
         return store
 
@@ -146,6 +153,11 @@ class FeatureService:
         self._windows.shutdown()
         self._thread.shutdown()
         self._queries.shutdown()
+
+    @property
+    def path(self) -> Path:
+        """Return where the store lies."""
+        return self._path
 
     @property
     def register(self) -> Register:
@@ -240,7 +252,10 @@ class FeatureService:
     def too_old(self, items: Sequence[Item], appended: Appended) -> TooOld | None:
         """Return what of a batch that was stored is too old to be kept, None if nothing is."""
         before_ns = self._clock.before_ns(int(self._bounds.max_age_s * 1e9))
-        return too_old(items, appended.duplicate, appended.batch, before_ns, self.register)
+        ended = list(appended.duplicate)
+        for index, refused in appended.refused.items():
+            ended[index] |= refused.is_whole
+        return too_old(items, ended, appended.batch, before_ns, self.register)
 
     def due(self, plugin: str) -> int:
         """Return how many windows of a plugin are due; one more if it has rows to catch up."""

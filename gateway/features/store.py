@@ -6,7 +6,7 @@ All methods but `recent` lookups run on one thread, the store's; the caller sees
 import logging
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import duckdb
@@ -16,13 +16,13 @@ from numpy.typing import NDArray
 from gateway.clock import BoxClock, Era
 from gateway.errors import StoreError
 from gateway.features import correction, damage, migration, recovery
-from gateway.features.columns import Batch, Item, digest, repeats_within, to_columns
+from gateway.features.columns import Batch, Item, Refused, digest, repeats_within, to_columns
 from gateway.features.marks import Mark, pack_states
 from gateway.features.recent import Recent, Rows
 from gateway.features.retention import Bounds, sweep, used_bytes
 from gateway.features.rows import ReadingInserter, StoredRows
 from gateway.features.schema import OLDEST_READER, TABLES, VERSION, VIEWS, Columns
-from gateway.features.series import Register
+from gateway.features.series import CAPACITY, Capacity, Register
 from gateway.features.tables import (
     DeadLetter,
     SentOutcome,
@@ -61,12 +61,14 @@ class Appended:
         duplicate: For each message whether all that it says was there already.
         duplicate_readings: How many readings were.
         readings: How many new ones there are, with texts.
+        refused: What there was no room for, by the index of the message.
     """
 
     batch: Batch
     duplicate: list[bool]
     duplicate_readings: int
     readings: int
+    refused: dict[int, Refused] = field(default_factory=dict)
 
 
 class DuckStore:
@@ -77,6 +79,7 @@ class DuckStore:
         assets: Device name to asset name.
         keep_ns: How much of each series is kept at hand for windows.
         clock: The box's.
+        capacity: How many devices and series there may be.
 
     Attributes:
         given_up: DuckDB answers nothing more until `reopen`.
@@ -84,11 +87,16 @@ class DuckStore:
     """
 
     def __init__(
-        self, path: Path, assets: dict[str, str], keep_ns: int, clock: BoxClock | None = None
+        self,
+        path: Path,
+        assets: dict[str, str],
+        keep_ns: int,
+        clock: BoxClock | None = None,
+        capacity: Capacity = CAPACITY,
     ) -> None:
         self.path = path
         self._clock = clock or BoxClock()
-        self.register = Register(assets)
+        self.register = Register(assets, capacity)
         self.recent = Recent(keep_ns)
         self.marks: dict[str, dict[str, Mark]] = {}
         self._digests: OrderedDict[int, int] = OrderedDict()
@@ -286,11 +294,20 @@ class DuckStore:
             self._duplicates(known, fresh, batch, keep),
             int(np.count_nonzero(~keep)),
             len(new.series) + len(new.texts),
+            self._refused(known, batch.refused),
         )
 
     def _stamps(self, fresh: Sequence[Item]) -> Stamps:
         mark = self._clock.era.mark
         return Stamps(mark, frozenset(raw.received_ns for raw, _ in fresh)) if mark else Stamps()
+
+    @staticmethod
+    def _refused(known: list[bool], refused: dict[int, Refused]) -> dict[int, Refused]:
+        """Return by the index among all messages what was by the index among the fresh ones."""
+        if not refused:
+            return refused
+        fresh = [index for index, again in enumerate(known) if not again]
+        return {fresh[index]: each for index, each in refused.items()}
 
     @staticmethod
     def _duplicates(

@@ -69,7 +69,7 @@ class MqttSource:
         filters: Topic filters to subscribe to at QoS 1.
         own_root: Topics below this are our own copies of outcomes and are not taken in.
         receive_maximum: QoS >= 1 messages that the broker may send before an acknowledgement.
-        put: Called on the client's thread for each message.
+        put: Called on the client's thread for each message; False: it has ended.
         clock: The box's.
     """
 
@@ -81,7 +81,7 @@ class MqttSource:
         filters: Sequence[str],
         own_root: str,
         receive_maximum: int,
-        put: Callable[[RawMessage], None],
+        put: Callable[[RawMessage], bool | None],
         clock: BoxClock | None = None,
     ) -> None:
         self._clock = clock or BoxClock()
@@ -256,7 +256,7 @@ class MqttSource:
             log.warning(self.reason)
 
     def _on_message(
-        self, _client: paho.Client, _userdata: object, message: paho.MQTTMessage
+        self, client: paho.Client, _userdata: object, message: paho.MQTTMessage
     ) -> None:
         try:
             topic = message.topic
@@ -265,15 +265,15 @@ class MqttSource:
         if topic.startswith(self._own):
             return
         received_ns, turn = self._clock.stamp()
-        self._put(
-            RawMessage(
-                topic,
-                bytes(message.payload),
-                received_ns,
-                message.qos,
-                bool(message.retain),
-                bool(message.dup),
-                (self._epoch << _EPOCH_SHIFT) | message.mid if message.qos else 0,
-                turn,
-            )
+        raw = RawMessage(
+            topic,
+            bytes(message.payload),
+            received_ns,
+            message.qos,
+            bool(message.retain),
+            bool(message.dup),
+            (self._epoch << _EPOCH_SHIFT) | message.mid if message.qos else 0,
+            turn,
         )
+        if self._put(raw) is False and raw.qos:
+            client.ack(message.mid, message.qos)

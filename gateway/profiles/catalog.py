@@ -185,6 +185,13 @@ class Catalog:
             _put_unit(decoded, unit)
         return decoded
 
+    def device_of(self, topic: str) -> str | None:
+        """Return the device that a topic alone names; None where its messages say it, or nobody."""
+        try:
+            return self._claims.of(topic).device
+        except DecodeError:
+            return None
+
     @property
     def overlaps(self) -> dict[tuple[str, str], str]:
         """Return two profiles of one priority and a topic seen that both claim, each time.

@@ -127,6 +127,11 @@ class Cameras:
         found = self._cameras.get(camera)
         return found.settings.places if found else {}
 
+    def presence(self) -> dict[str, bool]:
+        """Return whether each camera that is wanted gives pictures."""
+        states = ((name, camera.state().state) for name, camera in self._cameras.items())
+        return {name: state == "streaming" for name, state in states if state != "off"}
+
     def states(self) -> list[CameraState]:
         """Return how the cameras are doing, by name."""
         return [self._cameras[name].state() for name in sorted(self._cameras)]
