@@ -71,7 +71,8 @@ _WHERE = {
     "camera": ("camera:camera", "Cameras: add, list, take a picture."),
     "device": (
         "device:device",
-        "Devices that may speak to the box: let one in, list them, throw one out.",
+        "Devices that may speak to the box: let one in, list them, throw one out; release one that"
+        " was quarantined.",
     ),
     "pair": ("pair:pair", "Hear devices that nobody knows, and let in those that you accept."),
     "access": (
