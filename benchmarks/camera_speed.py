@@ -6,9 +6,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import cv2
 import numpy as np
+import psutil
 import uvloop
 
 from gateway.inference.frame_sections import FrameSection
@@ -31,22 +33,32 @@ _BLOCK = 200
 _SAME_IOU = 0.5
 
 
+class Cost(NamedTuple):
+    """What a frame, or a run of the model, takes.
+
+    Attributes:
+        ms: By the clock.
+        cpu_ms: Of processor time, which hardly depends on what else the machine does.
+    """
+
+    ms: float
+    cpu_ms: float
+
+
 @dataclass(frozen=True, slots=True)
 class Way:
     """The whole way of a frame: decoded, fitted, handed to the plugin, looked at, counted, packed.
 
     Attributes:
         cameras: Whose frames went in one call.
-        frame_ms: What a frame takes.
-        share: The bare model's time as a part of that, the median of the rounds.
-        share_of_rounds: The least and the greatest: how steady the machine was.
-        stages_ms: Where the time of a frame goes, medians.
+        frame: What a frame takes.
+        share: What the bare model takes as a part of that, the median of the rounds.
+        stages_ms: Where a frame's processor time goes.
     """
 
     cameras: int
-    frame_ms: float
-    share: float
-    share_of_rounds: tuple[float, float]
+    frame: Cost
+    share: Cost
     stages_ms: dict[str, float]
 
 
@@ -55,11 +67,11 @@ class Speed:
     """What one core does with one model.
 
     Attributes:
-        bare_ms: A run of the model alone, on a tensor that is there.
+        bare: A run of the model alone, on a tensor that is there.
     """
 
     model: str
-    bare_ms: float
+    bare: Cost
     ways: tuple[Way, ...]
 
 
@@ -122,24 +134,19 @@ async def _measured(
         walks = [_Walk(manifest, runner, clip, cameras) for cameras in CAMERAS]
         turn_s = seconds / ROUNDS / (1 + len(walks))
         rounds = [
-            [_bare_ms(bare, turn_s), *[await walk.go(turn_s) for walk in walks]]
+            [_bare_cost(bare, turn_s), *[await walk.go(turn_s) for walk in walks]]
             for _ in range(ROUNDS)
         ]
     finally:
         await runner.stop()
-    table = np.array(rounds)
-    shares = table[:, :1] / table[:, 1:]
+    table = np.array(rounds)  # [rounds, bare and ways, ms and cpu_ms]
+    costs = [Cost(*row) for row in np.median(table, axis=0).tolist()]
+    shares = [Cost(*row) for row in np.median(table[:, :1] / table[:, 1:], axis=0).tolist()]
     ways = [
-        Way(
-            cameras=len(walk.states),
-            frame_ms=float(np.median(table[:, 1 + i])),
-            share=float(np.median(shares[:, i])),
-            share_of_rounds=(float(shares[:, i].min()), float(shares[:, i].max())),
-            stages_ms=_stages_ms(walk, inside),
-        )
-        for i, walk in enumerate(walks)
+        Way(len(walk.states), cost, share, _stages_ms(cost, walk, inside))
+        for walk, cost, share in zip(walks, costs[1:], shares, strict=True)
     ]
-    return Speed(manifest.name, float(np.median(table[:, 0])), tuple(ways))
+    return Speed(manifest.name, costs[0], tuple(ways))
 
 
 def _bare(manifest: Manifest) -> Callable[[], object]:
@@ -153,13 +160,19 @@ def _bare(manifest: Manifest) -> Callable[[], object]:
     return lambda: model(tensors)
 
 
-def _bare_ms(call: Callable[[], object], seconds: float) -> float:
+def _bare_cost(call: Callable[[], object], seconds: float) -> Cost:
     call()
-    began, count = time.perf_counter(), 0
+    began, spent_s, count = time.perf_counter(), _cpu_s(), 0
     while (now := time.perf_counter()) < began + seconds:
         call()
         count += 1
-    return 1000 * (now - began) / count
+    return Cost(1000 * (now - began) / count, 1000 * (_cpu_s() - spent_s) / count)
+
+
+def _cpu_s() -> float:
+    """Return the processor time of this process and of those that it started."""
+    started = [child.cpu_times() for child in psutil.Process().children()]
+    return time.process_time() + sum(times.user + times.system for times in started)
 
 
 class _Walk:
@@ -167,7 +180,7 @@ class _Walk:
 
     Attributes:
         states: What the plugin gave back, of each camera.
-        spent: What each stage took, s: of each frame, and of a call with all of them.
+        spent: What each stage took of each frame, s of processor time.
     """
 
     def __init__(self, manifest: Manifest, runner: WorkerRunner, clip: Path, cameras: int) -> None:
@@ -182,25 +195,25 @@ class _Walk:
             video.set(cv2.CAP_PROP_POS_FRAMES, i * _APART)
         self._number = 0
 
-    async def go(self, seconds: float) -> float:
-        """Go on for some time, and return what a frame took, ms."""
-        began, before = time.perf_counter(), self._number
+    async def go(self, seconds: float) -> Cost:
+        """Go on for some time, and return what a frame took."""
+        began, spent_s, before = time.perf_counter(), _cpu_s(), self._number
         while (now := time.perf_counter()) < began + seconds:
             await self._step()
-        return 1000 * (now - began) / (self._number - before)
+        count = self._number - before
+        return Cost(1000 * (now - began) / count, 1000 * (_cpu_s() - spent_s) / count)
 
     async def _step(self) -> None:
         frames = [self._frame(i) for i in range(len(self._videos))]
-        at = time.perf_counter()
         results = await self._runner.evaluate(Frames(frames, [{} for _ in frames]), self.states)
-        at = _note(self.spent, "evaluate", at)
+        at = time.process_time()
         self.states = [r.state or s for r, s in zip(results, self.states, strict=True)]
         for frame, result in zip(frames, results, strict=True):
             _packet(self._manifest, frame, result)
             at = _note(self.spent, "packet", at)
 
     def _frame(self, camera: int) -> Frame:
-        at = time.perf_counter()
+        at = time.process_time()
         if not self._videos[camera].grab():
             self._videos[camera] = _opened(self._clip)
             self._videos[camera].grab()
@@ -211,11 +224,10 @@ class _Walk:
         return Frame(f"camera-{camera}", self._number, time.time_ns(), image)
 
 
-def _stages_ms(walk: _Walk, inside: dict[str, float]) -> dict[str, float]:
-    stages = _medians_ms(walk.spent) | inside
-    rest = stages.pop("evaluate") / len(walk.states) - stages["fit"] - stages.pop("watch")
-    # Decoding and the model drive each other's data out of the caches; `_inside` has no decoding.
-    return stages | {"to the process and back, and what caches lost": rest}
+def _stages_ms(cost: Cost, walk: _Walk, inside: dict[str, float]) -> dict[str, float]:
+    stages = _means_ms(walk.spent) | inside
+    # Decoding and the model drive each other's code and data out of the caches, too.
+    return stages | {"to the process and back, and the rest": cost.cpu_ms - sum(stages.values())}
 
 
 def _opened(clip: Path) -> cv2.VideoCapture:
@@ -257,7 +269,7 @@ def _inside(manifest: Manifest, clip: Path) -> dict[str, float]:
     spent: dict[str, list[float]] = {}
     state: bytes | None = None
     for number, image in enumerate(images):
-        at = time.perf_counter()
+        at = time.process_time()
         fit_into(image, out[0], letterbox=letterbox)
         at = _note(spent, "fit", at)
         tensor = {name: tensors(out)}
@@ -269,22 +281,21 @@ def _inside(manifest: Manifest, clip: Path) -> dict[str, float]:
         at = _note(spent, "find", at)
         state = watcher.watch(fitted, [state])[0].state or state
         _note(spent, "watch", at)
-    each = _medians_ms(spent)
-    find = each.pop("find")
-    each["boxes"] = find - each["tensor"] - each["model"]
-    each["track and count"] = each["watch"] - find
-    return each
+    each = _means_ms(spent)
+    find, watch = each.pop("find"), each.pop("watch")
+    boxes = find - each["tensor"] - each["model"]
+    return each | {"boxes": boxes, "track and count": watch - find}
 
 
 def _note(spent: dict[str, list[float]], stage: str, since: float) -> float:
     """Note what a stage took, and return the time now."""
-    now = time.perf_counter()
+    now = time.process_time()
     spent.setdefault(stage, []).append(now - since)
     return now
 
 
-def _medians_ms(spent: dict[str, list[float]]) -> dict[str, float]:
-    return {stage: 1000 * float(np.median(times)) for stage, times in spent.items()}
+def _means_ms(spent: dict[str, list[float]]) -> dict[str, float]:
+    return {stage: 1000 * float(np.mean(times)) for stage, times in spent.items()}
 
 
 def _fitted(image: Pixels, out: Pixels, number: int) -> Fitted:

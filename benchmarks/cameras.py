@@ -35,10 +35,10 @@ def speed(folder: Path, means: Means) -> Document:
     found = [camera_speed.measure(plugin, means.clip) for plugin in plugins]
     print("on one core: decode, fit, look, count, packet; and the model alone")
     for each in found:
-        print(f"  {each.model}: the model alone {each.bare_ms:.2f} ms,"
-              f" {1000 / each.bare_ms:.0f} frames/s")  # fmt: skip
+        print(f"  {each.model}: the model alone {1000 / each.bare.ms:.0f} frames/s,"
+              f" {each.bare.cpu_ms:.2f} ms of processor time")  # fmt: skip
         for way in each.ways:
-            _print_way(way, each.bare_ms)
+            _print_way(way, each.bare)
     if not means.plugins:
         print("  (heavy: random weights, the cost of a small YOLO at 640 x 640)")
     return {each.model: dataclasses.asdict(each) for each in found}
@@ -57,14 +57,14 @@ def _plugins(folder: Path, means: Means) -> tuple[Path, ...]:
     return tuple(plugins)
 
 
-def _print_way(way: camera_speed.Way, bare_ms: float) -> None:
-    around_ms = way.frame_ms - bare_ms
+def _print_way(way: camera_speed.Way, bare: camera_speed.Cost) -> None:
+    around_ms = way.frame.cpu_ms - bare.cpu_ms
     decode_ms = way.stages_ms["decode"] + way.stages_ms["to BGR"]
-    least, most = way.share_of_rounds
-    print(f"    {way.cameras} camera{'s' * (way.cameras > 1)}: a frame {way.frame_ms:.2f} ms,"
-          f" {1000 / way.frame_ms:.0f} frames/s, share {way.share:.0%} ({least:.0%} to {most:.0%};"
-          f" wanted: {_MUST_SHARE:.0%}; with nothing but decoding"
-          f" {bare_ms / (bare_ms + decode_ms):.0%})")  # fmt: skip
+    print(f"    {way.cameras} camera{'s' * (way.cameras > 1)}:"
+          f" {1000 / way.frame.ms:.0f} frames/s, {way.frame.cpu_ms:.2f} ms of processor time;"
+          f" share {way.share.ms:.0%}, of processor time {way.share.cpu_ms:.0%}"
+          f" (wanted {_MUST_SHARE:.0%}; with nothing but decoding"
+          f" {bare.cpu_ms / (bare.cpu_ms + decode_ms):.0%})")  # fmt: skip
     print(f"      {around_ms:.2f} ms a frame around the model: {_MUST_SHARE:.0%} from a model of"
           f" {around_ms * _MUST_SHARE / (1 - _MUST_SHARE):.1f} ms on")  # fmt: skip
     stages = ", ".join(f"{stage} {ms:.2f}" for stage, ms in way.stages_ms.items())
@@ -87,8 +87,8 @@ def int8(folder: Path, means: Means) -> Document:
     fast = [camera_speed.measure(plugin, means.clip) for plugin in plugins]
     like = camera_speed.compare(plugins[0], plugins[1], images)
     for kind, each in zip(("FP32", "INT8"), fast, strict=True):
-        whole = ", ".join(f"{1000 / way.frame_ms:.0f} with {way.cameras}" for way in each.ways)
-        print(f"  {kind}: model alone {1000 / each.bare_ms:.0f} frames/s, whole {whole} cameras")
+        whole = ", ".join(f"{1000 / way.frame.ms:.0f} with {way.cameras}" for way in each.ways)
+        print(f"  {kind}: model alone {1000 / each.bare.ms:.0f} frames/s, whole {whole} cameras")
     print(f"  objects found in {len(images)} frames: FP32 {like.found[0]}, INT8 {like.found[1]};"
           f" {like.same:.1%} of FP32's are INT8's too, score differs by {like.score_change:.3f};"
           f" as many in {like.frames_same_count:.1%} of the frames")  # fmt: skip
