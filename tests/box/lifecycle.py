@@ -272,12 +272,11 @@ def _refuse(life: Life) -> None:
     life.record.expect(refused, "a wrong password was not refused")
     with life.timed("weir doctor") as remarks:
         said = json.loads(run(life.box, "weir doctor --json 2>/dev/null; true"))
-    [told] = [each["says"] for each in said["findings"] if each["check"] == "logins"]
-    life.record.expect("1 connection refused" in told, f"weir doctor does not tell of it: {told}")
-    failing = [f"{each['check']}: {each['says']}" for each in said["findings"]
-               if each["state"] == "fail"]  # fmt: skip
+        [told] = [each["says"] for each in said["findings"] if each["check"] == "logins"]
+        remarks.append(told)
+    life.record.expect("1 connection refused" in told, "weir doctor does not tell of it")
+    failing = [each["says"] for each in said["findings"] if each["state"] == "fail"]
     life.record.expect(not failing, f"weir doctor on a healthy box: {failing}")
-    remarks.append(told)
 
 
 def _kill_each(life: Life, plant: Plant) -> None:
