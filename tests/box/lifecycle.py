@@ -2,6 +2,7 @@
 
 import json
 import math
+import shlex
 import socket
 import tempfile
 import time
@@ -42,6 +43,18 @@ _LIST = (
     r" -o -path /root -o -path /var/cache -o -path /var/log -o -path /var/lib/dpkg"
     r" -o -path /var/lib/apt -o -path /var/lib/systemd \) -prune -o -print | sort"
 )
+
+
+_PAGES = """
+import pathlib, re
+root = pathlib.Path("/usr/share/doc/weir-gateway")
+for page in root.rglob("*.md"):
+    print(page.relative_to(root))
+    for link in re.findall(r"\\]\\((?!https?:|#)([^)#]+)", page.read_text()):
+        if not (page.parent / link).exists():
+            print(f"{page.name}->{link}")
+"""
+"""Prints the pages of the manual on a box, and as PAGE->LINK what leads nowhere."""
 
 
 @dataclass(slots=True)
@@ -223,6 +236,10 @@ def live(box: Machine, hub: Hub, debs: list[Path], folder: Path, rate_hz: float 
 
 def _look(life: Life) -> None:
     """Look at a box that nobody has configured."""
+    pages = run(life.box, f"python3 -c {shlex.quote(_PAGES)}").split()
+    life.record.expect("docs/install.md" in pages, f"the manual is not on the box: {pages}")
+    broken = [each for each in pages if "->" in each]
+    life.record.expect(not broken, f"links of the manual lead nowhere: {broken}")
     said = run(life.box, "ss -H -ltnup")
     lines = [line.split() for line in said.splitlines() if "host0:bootpc" not in line]
     beyond: set[int] = set()
@@ -255,12 +272,11 @@ def _refuse(life: Life) -> None:
     life.record.expect(refused, "a wrong password was not refused")
     with life.timed("weir doctor") as remarks:
         said = json.loads(run(life.box, "weir doctor --json 2>/dev/null; true"))
-    [told] = [each["says"] for each in said["findings"] if each["check"] == "logins"]
-    life.record.expect("1 connection refused" in told, f"weir doctor does not tell of it: {told}")
-    failing = [f"{each['check']}: {each['says']}" for each in said["findings"]
-               if each["state"] == "fail"]  # fmt: skip
+        [told] = [each["says"] for each in said["findings"] if each["check"] == "logins"]
+        remarks.append(told)
+    life.record.expect("1 connection refused" in told, "weir doctor does not tell of it")
+    failing = [each["says"] for each in said["findings"] if each["state"] == "fail"]
     life.record.expect(not failing, f"weir doctor on a healthy box: {failing}")
-    remarks.append(told)
 
 
 def _kill_each(life: Life, plant: Plant) -> None:
