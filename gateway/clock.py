@@ -134,7 +134,7 @@ class LinuxSystem:
             if best[0] < _READ_WITHIN_NS:
                 break
         assert best is not None  # noqa: S101 - the loop has run
-        return Sample(best[1], best[2], self._is_synced())
+        return Sample(best[1], best[2], self.synced())
 
     def boot(self) -> str:
         """Return what names this boot; "" where nothing does."""
@@ -143,16 +143,17 @@ class LinuxSystem:
         except OSError:
             return ""
 
-    def _is_synced(self) -> bool | None:
+    def synced(self) -> bool | None:
+        """Say whether somebody keeps the clock; None: there is no telling."""
         if self._synced_file:
             return self._synced_file.exists()
-        asked = kernel_synced()
+        asked = _kernel_synced()
         if asked is None and _TIMESYNCD.exists():
             return True
         return asked
 
 
-def kernel_synced() -> bool | None:
+def _kernel_synced() -> bool | None:
     """Ask the kernel whether somebody keeps its clock; None where it does not say."""
     try:
         state = ctypes.CDLL(None).adjtimex(ctypes.create_string_buffer(_TIMEX_BYTES))

@@ -42,7 +42,7 @@ class Move:
 def move_rows(connection: duckdb.DuckDBPyConnection, move: Move) -> int:
     """Move readings, texts and waveforms; return how many.
 
-    What is brought back although it was not in doubt is so now: it goes along if the step is undone.
+    What is brought back although it was not in doubt now is: it goes along if the step is undone.
     """
     rows, step_us, now_us = 0, move.step_ns // 1000, move.now_ns // 1000
     latest_us = (move.now_ns + _AHEAD_NS) // 1000

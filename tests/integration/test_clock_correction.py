@@ -46,7 +46,7 @@ class Box:
             return []
         for source, end_ns in zip(windows.sources, windows.end_ns.tolist(), strict=True):
             await self.store.write_marks({"p": {source: Mark(end_ns, "l", end_ns, b"s")}}, [])
-        return windows.end_ns.tolist()
+        return [int(end_ns) for end_ns in windows.end_ns]
 
     async def follow(self) -> int:
         """Look until the clock is to be moved, and move it; return how many rows moved with it."""
@@ -117,7 +117,8 @@ async def test_own_times_stay_when_the_clock_is_corrected(tmp_path: Path) -> Non
     box.system.wall_ns += 3600 * SECOND
     await box.follow()
     own_times = await box.store.query(
-        "SELECT epoch_us(time) * 1000 FROM readings WHERE device = 'own' AND metric = 'x' ORDER BY 1"
+        "SELECT epoch_us(time) * 1000 FROM readings"
+        " WHERE device = 'own' AND metric = 'x' ORDER BY 1"
     )
     assert [at_ns for (at_ns,) in own_times[1]] == own
     assert box.store.marks("p")["own"] == mark
