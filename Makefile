@@ -45,6 +45,7 @@ check-units: ## how closed the systemd units are; each at most 2.0 of 10
 test: install-dev ## all tests, with real servers; a few minutes
 	@tests/get-mosquitto.sh
 	@tests/get-gstreamer.sh
+	@tests/get-faketime.sh
 	$(PY) -m pytest
 
 test-box: install-dev ## a clean Debian 12 box: dist/*.deb from installation to purge; root, a minute

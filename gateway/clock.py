@@ -7,8 +7,8 @@ here (`BoxClock.look`), from three facts: what the system's clock says, how long
 up, and whether somebody keeps the clock (NTP, PTP, a GPS). What has to be moved when one is
 followed is the business of `gateway.timekeeping`.
 
-An era is a stretch of time in which the clock went on undisturbed and was sure, or not sure, of
-itself. What the box stamps in an era of doubt is marked in the store with the era's number.
+An era is a stretch of time in which the clock was sure of itself, or was not. What the box stamps
+in an era of doubt is marked in the store with the era's number, and moved if the clock is.
 """
 
 import ctypes
@@ -43,7 +43,9 @@ class Standing(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Era:
-    """A stretch of time in which the clock was not stepped, and not surer than before.
+    """A stretch of time in which the clock was sure, or in which it was in doubt.
+
+    A step from doubt to doubt leaves all that was stamped in doubt: that is the same era still.
 
     Attributes:
         number: From 1; 0 before the first.
@@ -132,7 +134,7 @@ class LinuxSystem:
             if best[0] < _READ_WITHIN_NS:
                 break
         assert best is not None  # noqa: S101 - the loop has run
-        return Sample(best[1], best[2], self._is_synced())
+        return Sample(best[1], best[2], self.synced())
 
     def boot(self) -> str:
         """Return what names this boot; "" where nothing does."""
@@ -141,16 +143,17 @@ class LinuxSystem:
         except OSError:
             return ""
 
-    def _is_synced(self) -> bool | None:
+    def synced(self) -> bool | None:
+        """Say whether somebody keeps the clock; None: there is no telling."""
         if self._synced_file:
             return self._synced_file.exists()
-        asked = kernel_synced()
+        asked = _kernel_synced()
         if asked is None and _TIMESYNCD.exists():
             return True
         return asked
 
 
-def kernel_synced() -> bool | None:
+def _kernel_synced() -> bool | None:
     """Ask the kernel whether somebody keeps its clock; None where it does not say."""
     try:
         state = ctypes.CDLL(None).adjtimex(ctypes.create_string_buffer(_TIMEX_BYTES))
@@ -290,10 +293,10 @@ class BoxClock:
             if abs(offset_ns - era.offset_ns) < _NOISE_NS:
                 return None
             return Change(replace(era, offset_ns=offset_ns), 0)
-        number, began_ns = era.number + 1, sample.up_ns + offset_ns
-        changed = replace(
-            era, number=number, offset_ns=offset_ns, standing=standing, began_ns=began_ns
-        )
+        changed = replace(era, offset_ns=offset_ns, standing=standing)
+        if Standing.OK in {standing, era.standing}:
+            began_ns = sample.up_ns + offset_ns
+            changed = replace(changed, number=era.number + 1, began_ns=began_ns)
         return Change(replace(changed, lag_ns=0) if standing is Standing.OK else changed, 0)
 
 
@@ -322,5 +325,7 @@ def _after_step(era: Era, sample: Sample, standing: Standing) -> Era:
         lag_ns = 0
     elif step_ns > 0:
         lag_from_ns = sample.up_ns
-    began_ns = sample.wall_ns
-    return Era(era.number + 1, era.boot, offset_ns, standing, began_ns, lag_ns, lag_from_ns)
+    number, began_ns = era.number + 1, sample.wall_ns
+    if Standing.OK not in {standing, era.standing}:  # what was in doubt still is
+        number, began_ns = era.number, era.began_ns + step_ns
+    return Era(number, era.boot, offset_ns, standing, began_ns, lag_ns, lag_from_ns)

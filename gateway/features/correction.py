@@ -29,17 +29,23 @@ class Move:
         mark: What rows of the era of doubt are marked with; 0: the clock was sure.
         began_ns: When that era began, by the clock as it was.
         now_ns: What time it is, by the clock as it will be.
+        then: What rows are marked with from now on; what was in doubt and still is keeps its mark.
     """
 
     step_ns: int
     mark: int
     began_ns: int
     now_ns: int
+    then: int = 0
 
 
 def move_rows(connection: duckdb.DuckDBPyConnection, move: Move) -> int:
-    """Move readings, texts and waveforms; return how many."""
+    """Move readings, texts and waveforms; return how many.
+
+    What is brought back although it was not in doubt now is: it goes along if the step is undone.
+    """
     rows, step_us, now_us = 0, move.step_ns // 1000, move.now_ns // 1000
+    latest_us = (move.now_ns + _AHEAD_NS) // 1000
     for table in _TABLES:
         if move.mark:
             rows += _changed(
@@ -50,14 +56,17 @@ def move_rows(connection: duckdb.DuckDBPyConnection, move: Move) -> int:
         if move.step_ns < 0:
             rows += _changed(
                 connection,
-                f"UPDATE {table} SET time = least(time + to_microseconds(?), make_timestamp(?))"  # noqa: S608 - our own names
-                " WHERE time > make_timestamp(?)",
-                [step_us, now_us, (move.now_ns + _AHEAD_NS) // 1000],
+                f"UPDATE {table} SET era = $then, time = CASE WHEN epoch_us(time) + $step > $latest"  # noqa: S608 - our own names
+                " THEN make_timestamp($now) ELSE time + to_microseconds($step) END"
+                " WHERE time > make_timestamp($latest)",
+                {"step": step_us, "now": now_us, "latest": latest_us, "then": move.then},
             )
     return rows
 
 
-def _changed(connection: duckdb.DuckDBPyConnection, sql: str, values: list[int]) -> int:
+def _changed(
+    connection: duckdb.DuckDBPyConnection, sql: str, values: list[int] | dict[str, int]
+) -> int:
     found = connection.execute(sql, values).fetchone()
     return int(found[0]) if found else 0
 
@@ -97,7 +106,8 @@ def _moved(mark: Mark, move: Move, *, ours: bool, device: bool) -> Mark:
     end_ns = mark.end_ns + (move.step_ns if ours else 0)
     latest_ns = move.now_ns + (_AHEAD_NS if device else 0)
     if end_ns > latest_ns:
-        end_ns = move.now_ns if ours else min(end_ns + move.step_ns, move.now_ns)
+        moved_ns = end_ns + (0 if ours else move.step_ns)
+        end_ns = moved_ns if moved_ns <= latest_ns else move.now_ns
     by_ns = end_ns - mark.end_ns
     return replace(
         mark, end_ns=end_ns, reported_ns=mark.reported_ns and max(1, mark.reported_ns + by_ns)

@@ -334,7 +334,8 @@ class FeatureService:
     def _move(self, change: Change) -> int:
         era = self._clock.era
         now_ns = self._clock.now_in_ns(change.era)
-        move = Move(change.step_ns // 1000 * 1000, era.mark, era.began_ns, now_ns)
+        step_ns = change.step_ns // 1000 * 1000
+        move = Move(step_ns, era.mark, era.began_ns, now_ns, change.era.mark)
         try:
             rows = self._store.move(move, change.era)
             self._clock.begin(change)

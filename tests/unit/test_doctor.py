@@ -9,7 +9,7 @@ import pytest
 
 from gateway.config import load_settings
 from gateway.doctor import examination
-from gateway.doctor.clock import set_back, year
+from gateway.doctor.clock import set_back, taken, wrong
 from gateway.doctor.disk import bound_bytes, inodes, space
 from gateway.doctor.examination import configuration, examine, look_at
 from gateway.doctor.files import certificates, expiry, secrets, state
@@ -31,8 +31,8 @@ def box(tmp_path: Path) -> Box:
 @pytest.mark.parametrize(
     ("finding", "expected"),
     [
-        (year(datetime(1970, 1, 2, tzinfo=UTC).timestamp()), "fail"),
-        (year(NOW.timestamp()), "ok"),
+        (wrong(datetime(1970, 1, 2, tzinfo=UTC).timestamp()), "fail"),
+        (wrong(datetime(2027, 1, 2, tzinfo=UTC).timestamp()), "ok"),
         (space(100 * MB, 0, 0), "fail"),
         (space(1000 * MB, 5000 * MB, 3000 * MB), "warn"),
         (space(2000 * MB, 5000 * MB, 3000 * MB), "ok"),
@@ -122,6 +122,23 @@ def test_a_clock_that_went_back_is_told_when_files_are_of_the_future() -> None:
     assert not [*set_back(1000.0, 900.0)]
     (finding,) = set_back(1000.0, 8200.0)
     assert "120 min" in finding.says
+
+
+@pytest.mark.parametrize(
+    ("said", "states"),
+    [
+        ({}, []),
+        ({"standing": "unsynced"}, []),
+        ({"standing": "unset"}, ["fail"]),
+        ({"system_ahead_s": -31e6}, ["warn"]),
+        ({"moved": 2, "moved_s": 31e6}, ["ok"]),
+    ],
+)
+def test_what_the_gateway_makes_of_the_clock_is_told(
+    said: dict[str, object], states: list[str]
+) -> None:
+    clock = {"now_ns": 0, "standing": "ok", "system_ahead_s": 0.0, "moved": 0, "moved_s": 0.0}
+    assert [f.state for f in taken({**clock, **said}, 30.0)] == states
 
 
 @pytest.mark.parametrize(
