@@ -13,6 +13,7 @@ Label = Literal["limited", "quarantined", "released"]
 MOST_CASES = 1000
 _NEW_FACTOR = 10.0
 _SOON = 0.1
+_LONGEST_STEP_S = 2.0  # one look, however late, is not enough
 
 
 class Came(NamedTuple):
@@ -111,7 +112,8 @@ class Conduct:
         why = self.offence(name, came, rhythm, span_s)
         case = self.cases.get(name)
         if case is None:
-            if not self._is_to_be_limited(name, span_s if why else -span_s) or why is None:
+            step_s = min(span_s, _LONGEST_STEP_S)
+            if not self._is_to_be_limited(name, step_s if why else -step_s) or why is None:
                 return None
             usual_hz = rhythm.usual_hz if rhythm else 0.0
             self.cases[name] = Case("limited", why, now_ns, came.messages / span_s, usual_hz)

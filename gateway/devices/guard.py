@@ -63,7 +63,7 @@ class Guard:
         """Let a limited or quarantined device speak again; return whether it was one."""
         was_one = self._noise.release(name, Moment(time.monotonic(), self._around.clock.now_ns()))
         if was_one:
-            memory.save(self._around.path, self._habits())
+            self._save()
         return was_one
 
     async def run(self) -> None:
@@ -75,7 +75,7 @@ class Guard:
                     habits = self._habits()
                     await asyncio.to_thread(memory.save, self._around.path, habits)
         finally:
-            memory.save(self._around.path, self._habits())
+            self._save()
 
     def look(self, now_s: float, now_ns: int) -> bool:
         """Look once; return whether there is something to keep.
@@ -85,12 +85,14 @@ class Guard:
             now_ns: Unix time.
         """
         link, moment = self._around.link(), Moment(now_s, now_ns, now_s - self._looked_s)
-        is_away = link is None or link != self._link or moment.span_s > _STALLED_S
+        is_away = link is None or link != self._link
         self._link, self._looked_s = link, now_s
         devices = list(self._around.store.register.devices.values())
         if is_away:
             self._begin_anew(devices, moment)
             return False
+        if moment.span_s > _STALLED_S:
+            self._count_silence_anew(now_s)
         is_changed = self._noise.look(devices, moment)
         if now_s - self._looked_quiet_s >= _QUIET_S:
             self._looked_quiet_s = now_s
@@ -103,7 +105,6 @@ class Guard:
     def _begin_anew(self, devices: Sequence[Device], moment: Moment) -> None:
         """Judge nobody by the time in which the gateway or its broker was away."""
         self._noise.begin_anew()
-        self._quiet.begin_anew()
         self._saved_s = self._saved_s or moment.now_s
         for device in devices:
             known = self._known.get(device.name)
@@ -113,7 +114,15 @@ class Guard:
             if known.messages < 0:
                 known.meet(device, moment)
             known.messages, known.seen_ns = device.messages, device.last_seen_ns
-            known.since_s = moment.now_s
+        self._count_silence_anew(moment.now_s)
+
+    def _count_silence_anew(self, now_s: float) -> None:
+        self._quiet.begin_anew()
+        for known in self._known.values():
+            known.since_s = now_s
+
+    def _save(self) -> None:
+        memory.save(self._around.path, self._habits())
 
     def _habits(self) -> memory.Habits:
         """Return a copy of what is to be kept, for another thread."""

@@ -84,6 +84,7 @@ class Known:
     late_left: int = LATE_MOST
     _credit: float = 0.0  # messages that it may bring because it was away
     _credit_until_s: float = 0.0
+    _away_s: float | None = None  # since when it was away, that time
 
     def meet(self, device: Device, moment: Moment) -> None:
         """Take up when a device was heard last: the store knows it from before the start."""
@@ -93,6 +94,7 @@ class Known:
 
     def hear(self, messages: int, now_s: float, *, is_usual: bool) -> None:
         """Note that it spoke, and learn from it unless it or the gateway was away."""
+        self._note_return(now_s)
         if is_usual and self.is_live and self.since_s == self.heard_s:
             self.rhythm.learn(messages, now_s - self.heard_s)
         self.heard_s = self.since_s = now_s
@@ -106,9 +108,7 @@ class Known:
             late: How many messages say of themselves that they are old.
             now_s: A clock that only goes forward.
         """
-        if now_s - self.heard_s >= _AWAY_S:
-            self._credit = 2 * self.rhythm.usual_hz * (now_s - self.heard_s)
-            self._credit_until_s = now_s + _CREDIT_S
+        self._note_return(now_s)
         if excess <= 0:
             return 0
         late = min(late, self.late_left)
@@ -118,3 +118,9 @@ class Known:
         credit = math.ceil(min(max(0.0, excess - late), self._credit))
         self._credit -= credit
         return late + credit
+
+    def _note_return(self, now_s: float) -> None:
+        if now_s - self.heard_s >= _AWAY_S and self._away_s != self.heard_s:
+            self._away_s = self.heard_s
+            self._credit = 2 * self.rhythm.usual_hz * (now_s - self.heard_s)
+            self._credit_until_s = now_s + _CREDIT_S

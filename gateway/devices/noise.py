@@ -69,7 +69,7 @@ class Noise:
         if name not in self.conduct.cases:
             return False
         self._tell(name, "released", moment)
-        self._free(name)
+        self._free(name, moment)
         return True
 
     def begin_anew(self) -> None:
@@ -86,6 +86,7 @@ class Noise:
         """Look at what came since the last time; return whether something has changed."""
         bad, self._bad = self._bad, Counter()
         judged = self.conduct.cases.keys() | self.conduct.suspects.keys() | bad.keys()
+        harmless = self._around.policy.limit_hz * moment.span_s
         is_changed = False
         for device in devices:
             name = device.name
@@ -95,13 +96,15 @@ class Noise:
             new = device.messages - known.messages
             if not new and name not in judged:
                 continue
-            judged.discard(name)
             is_heard = device.last_seen_ns != known.seen_ns
             known.messages, known.seen_ns = device.messages, device.last_seen_ns
-            came = self._came(name, new, bad[name], moment)
-            is_changed |= self._judge(name, came, moment)
-            if is_heard:
+            is_usual = new <= harmless and name not in judged
+            if not is_usual:
+                judged.discard(name)
+                came = self._came(name, new, bad[name], moment)
+                is_changed |= self._judge(name, came, moment)
                 is_usual = name not in self.keeper.watched and not came.excused
+            if is_heard:
                 known.hear(new, moment.now_s, is_usual=is_usual)
         for name in judged:
             is_changed |= self._judge(name, self._came(name, 0, bad[name], moment), moment)
@@ -134,7 +137,7 @@ class Noise:
         if label is not None:
             self._tell(name, label, moment)
         if label == "released":
-            self._free(name)
+            self._free(name, moment)
         elif name in self.conduct.cases:
             self._limit(name, moment.span_s)
         elif name in self.conduct.suspects:
@@ -148,12 +151,12 @@ class Noise:
         passes_hz = self.conduct.passes_hz(name, known.rhythm if known else None)
         self.keeper.limit(name, passes_hz * span_s)
 
-    def _free(self, name: str) -> None:
+    def _free(self, name: str, moment: Moment) -> None:
         self.conduct.release(name)
         self.keeper.free(name)
         known = self._known.get(name)
         if known:
-            known.late_left = LATE_MOST
+            known.late_left, known.since_s = LATE_MOST, moment.now_s
 
     def _tell(self, name: str, label: Label, moment: Moment) -> None:
         """Tell what becomes of a device; of a great many at once only the first."""

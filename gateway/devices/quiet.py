@@ -55,22 +55,28 @@ class Quiet:
             skip: Those that are limited or quarantined: they are not silent but unheard.
             moment: Now.
         """
-        signs = self._signs()
-        found = {
-            device.name: self._is_silent(device.name, signs, moment.now_s)
-            for device in devices
-            if device.name not in skip
-        }
+        signs, presence = self._signs(), self._around.presence
+        told = self._silent | self._silence.together
+        since_s = moment.now_s - self._around.policy.silent_least_s
+        found = {}
+        for device in devices:
+            name, known = device.name, self._known.get(device.name)
+            if known is None or not known.is_live or name in skip:
+                continue
+            is_plain = name not in signs and name not in presence.expires_s
+            if is_plain and known.since_s > since_s and name not in told:
+                continue  # as nearly all are
+            found[name] = self._is_silent(name, known, signs, moment.now_s)
         changes = self._silence.look(moment.now_s, found, self._silent.__contains__)
         for change in changes:
             self._tell(change, moment)
         self._look_at_cameras(moment)
         return bool(changes)
 
-    def _is_silent(self, name: str, signs: dict[str, Sign], now_s: float) -> bool | None:
-        known, presence = self._known.get(name), self._around.presence
-        if known is None or not known.is_live:
-            return None
+    def _is_silent(
+        self, name: str, known: Known, signs: dict[str, Sign], now_s: float
+    ) -> bool | None:
+        presence = self._around.presence
         away = presence.away(name, signs)
         if away is By.PARENT:  # its parent tells
             return None

@@ -86,7 +86,6 @@ class Silence:
                     self._began_s = self._began_s or now_s
                     self.together.add(name)
                     grown = True
-        self.together &= silent.keys()
         return changes + self._as_one(now_s, grown=grown)
 
     def _has_room(self, now_s: float) -> bool:
