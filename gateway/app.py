@@ -11,6 +11,7 @@ from pathlib import Path
 
 from prometheus_client import CollectorRegistry
 
+from gateway.aftermath import end_when_damaged, tell_set_aside
 from gateway.config import Settings
 from gateway.control import serve
 from gateway.errors import ConfigError, OutboxError, PluginError
@@ -31,8 +32,10 @@ from gateway.outcomes.outbox import leaf_outbox
 from gateway.outcomes.packet import room_for_numbers
 from gateway.pipeline import Pipeline
 from gateway.profiles import Catalog, ProfileDirectory
+from gateway.room import Room
 from gateway.roster import Roster
 from gateway.settling import settle
+from gateway.shedding import Shedding
 from gateway.snapshots import Album
 from gateway.status import QueueDepth, Running, is_ready
 from gateway.supervised import supervise
@@ -129,6 +132,9 @@ async def gateway(settings: Settings, notifier: Notifier | None = None) -> Async
         start("subscriptions", _follow_filters(running))
         start("queue", _watch_queue(running))
         start("pipeline", running.pipeline.run())
+        start("store", end_when_damaged(running.store))
+        start("aftermath", _tell_set_aside(running))
+        start("shedding", _shedding(running).run())
         start("settling", settle(lambda: is_ready(running), running.store.forget_copies))
         await stack.enter_async_context(serve(running, registry))
         running.source.start()
@@ -193,6 +199,7 @@ async def _build(settings: Settings, registry: CollectorRegistry, stack: AsyncEx
         queue=QueueDepth(),
         sights=sights,
         camera_files=CameraDirectory(settings.camera_dirs),
+        room=Room(settings.gateway.state_dir, settings.store.reserve_bytes),
     )
 
 
@@ -312,6 +319,21 @@ async def _follow_filters(running: Running) -> None:
         if wanted != known:
             running.source.subscribe(wanted)
             known = wanted
+
+
+async def _tell_set_aside(running: Running) -> None:
+    gateway = running.settings.gateway
+    await tell_set_aside(gateway.state_dir, running.pipeline.notices, gateway.name)
+
+
+def _shedding(running: Running) -> Shedding:
+    return Shedding(
+        running.room,
+        running.store,
+        running.sights.album,
+        running.pipeline.notices,
+        running.settings.gateway.name,
+    )
 
 
 def _follow_cameras(running: Running) -> Callable[[Change], Awaitable[None]]:

@@ -8,7 +8,7 @@ import asyncio
 import logging
 import time
 
-from gateway.errors import WorkerError
+from gateway.errors import StoreError, WorkerError
 from gateway.features import Mark, QueryError
 from gateway.inference.manifest import Manifest
 from gateway.inference.port import ModelRunner, PoisonedError
@@ -69,6 +69,9 @@ class Evaluation(Work):
             await self._evaluate()
         except QueryError as exc:
             self._complain(f"features.sql: {exc}")
+        except StoreError as exc:
+            self.trouble = f"windows wait: {exc}"
+            await asyncio.sleep(exc.retry_after_s)
         except Exception:
             # This plugin must go on whatever it met. The windows come again after a restart.
             self.trouble = "internal error, see the log"

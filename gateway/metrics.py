@@ -69,6 +69,9 @@ class GatewayCollector(Collector):
         leaf = running.leaf.state()
         yield GaugeMetricFamily("weir_leaf_ready", "The leaf answers", float(leaf.ready))
         yield CounterMetricFamily("weir_leaf_restarts", "Restarts of the leaf", leaf.restarts)
+        room = running.room
+        yield GaugeMetricFamily("weir_disk_free_bytes", "Free on the disk", room.free_bytes)
+        yield GaugeMetricFamily("weir_disk_stores", "Readings are stored", float(room.stores))
         yield GaugeMetricFamily("weir_ready", "Devices are served", float(is_ready(running)))
 
     def _cameras(self) -> Iterator[Metric]:

@@ -35,6 +35,9 @@ class Notice:
         start_ns: Since when; 0: at ``end_ns``.
         score: How bad, on the kind's own scale.
         numbers: A few named numbers, most important first.
+        about: What of the source, where several things of one kind can be the case: ``disk``,
+            ``store`` ... Each has a label of its own.
+        is_event: It is told again with the same label when it happened later.
     """
 
     kind: str
@@ -45,6 +48,8 @@ class Notice:
     start_ns: int = 0
     score: float = 1.0
     numbers: dict[str, float] = field(default_factory=dict)
+    about: str = ""
+    is_event: bool = False
 
 
 class Notices:
@@ -66,15 +71,16 @@ class Notices:
         """Tell until cancelled."""
         await self.telling.run()
 
-    def last(self, kind: str, source: str) -> Mark | None:
+    def last(self, kind: str, source: str, about: str = "") -> Mark | None:
         """Return what was told last of a kind and source: its label, and of when it was."""
-        return self._marks.get(_key(kind, source))
+        return self._marks.get(_key(kind, source, about))
 
     def tell(self, notice: Notice) -> bool:
         """Tell a notice unless its label was the last one told; return whether it is new."""
-        key = _key(notice.kind, notice.source)
+        key = _key(notice.kind, notice.source, notice.about)
         last = self._marks.get(key)
-        if last and last.label == notice.label:
+        is_later = last and notice.is_event and notice.end_ns > last.end_ns
+        if last and last.label == notice.label and not is_later:
             return False
         # Two notices of one source at one moment would have one id.
         end_ns = max(notice.end_ns, last.end_ns + 1_000_000 if last else 0)
@@ -108,5 +114,5 @@ def _result(notice: Notice) -> Result:
     return Result(notice.label, notice.score, numbers=notice.numbers)
 
 
-def _key(kind: str, source: str) -> str:
-    return f"{kind}/{source}"
+def _key(kind: str, source: str, about: str) -> str:
+    return f"{kind}/{source}/{about}" if about else f"{kind}/{source}"

@@ -69,6 +69,14 @@ class Album:
         self.written += 1
         return path
 
+    def clear(self) -> int:
+        """Delete all pictures, for room; return how many bytes they had."""
+        given_bytes = 0
+        for path in self._folder.glob("*.jpg"):
+            given_bytes += path.stat().st_size
+            path.unlink(missing_ok=True)
+        return given_bytes
+
     def _thin(self) -> None:
         oldest_first = sorted(self._folder.glob("*.jpg"))
         for path in oldest_first[: -self._keep]:

@@ -21,6 +21,7 @@ from gateway.outcomes.outbox import LeafOutbox
 from gateway.pipeline import Pipeline
 from gateway.presence import ONLINE, Sign
 from gateway.profiles import Catalog, ProfileDirectory
+from gateway.room import Room
 from gateway.roster import Roster, is_well
 from gateway.watching import Sights, Watching
 
@@ -51,6 +52,7 @@ class Running:
     queue: "QueueDepth"
     sights: Sights
     camera_files: CameraDirectory
+    room: Room
     addresses: dict[str, str] = field(default_factory=dict)
     started_at: float = field(default_factory=time.monotonic)
     ended: asyncio.Event = field(default_factory=asyncio.Event)
@@ -112,6 +114,12 @@ def status(running: Running) -> Document:
         "leaf": asdict(running.leaf.state()),
         "hub": {"url": settings.hub.shown_url, **asdict(running.forwarder.state())},
         "store": running.store.size(),
+        "disk": {
+            "free_bytes": running.room.free_bytes,
+            "total_bytes": running.room.total_bytes,
+            "level": running.room.level,
+            "holds": running.store.held,
+        },
         "devices": len(running.store.register.devices),
         "profiles": {
             "loaded": len(running.profiles.catalog.profiles),

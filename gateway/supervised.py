@@ -31,6 +31,8 @@ def checks(running: Running) -> dict[str, Check]:
     """
 
     async def store() -> bool:
+        if not running.room.stores:  # a restart makes no room
+            return True
         return await running.store.answers() and running.pipeline.is_storing
 
     async def leaf() -> bool:
@@ -46,6 +48,7 @@ def line(running: Running) -> str:
     """Return how a gateway is, in one line."""
     broker = "broker connected" if running.source.connected else f"broker: {running.source.reason}"
     leaf = "" if running.leaf.state().ready else "; leaf does not answer"
+    leaf += f"; {running.store.held}" if running.store.held else ""
     devices = len(running.store.register.devices)
     if not running.settings.hub.url:
         hub = "no hub"

@@ -67,6 +67,7 @@ class LeafSection(Section):
     port: int = Field(0, ge=0, le=65535)  # for this machine's processes; 0: a free one
     store_bytes: int = Field(512_000_000, ge=8_000_000)  # what may wait for the hub
     mqtt_store_bytes: int = Field(256_000_000, ge=8_000_000)  # sessions of the embedded broker
+    ballast_bytes: int = Field(16_000_000, ge=0)  # given up for outcomes when the disk is full
     in_order_backlog: int = Field(5000, ge=0)  # above: live outcomes overtake the backlog
 
 
@@ -90,6 +91,7 @@ class StoreSection(Section):
     max_age_h: float = Field(24.0, gt=0)
     max_rows: int = Field(50_000_000, ge=1000)
     max_bytes: int = Field(4_000_000_000, ge=10_000_000)
+    reserve_bytes: int = Field(200_000_000, ge=1_000_000)  # free space below which readings yield
 
 
 class PluginsSection(Section):

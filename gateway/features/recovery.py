@@ -20,10 +20,7 @@ from gateway.features.series import Device, Register
 
 def devices(connection: duckdb.DuckDBPyConnection, register: Register) -> None:
     """Fill the register with the series and devices known."""
-    for device, metric, unit, profile, kind in connection.execute(
-        "SELECT device, metric, unit, profile, kind FROM series ORDER BY id"
-    ).fetchall():
-        register.restore(device, metric, unit or None, profile, switch=kind == SWITCH)
+    new_series(connection, register)
     for number, time_us, value in connection.execute(
         "SELECT series, epoch_us(max(time)), arg_max(value, time) FROM text_reading GROUP BY series"
     ).fetchall():
@@ -35,6 +32,15 @@ def devices(connection: duckdb.DuckDBPyConnection, register: Register) -> None:
         register.devices[name] = Device(
             name, profile, source, first_us * 1000, last_us * 1000, messages
         )
+
+
+def new_series(connection: duckdb.DuckDBPyConnection, register: Register) -> None:
+    """Add the series that the store has and the register does not."""
+    for device, metric, unit, profile, kind in connection.execute(
+        "SELECT device, metric, unit, profile, kind FROM series WHERE id >= ? ORDER BY id",
+        [len(register.series)],
+    ).fetchall():
+        register.restore(device, metric, unit or None, profile, switch=kind == SWITCH)
 
 
 def marks(connection: duckdb.DuckDBPyConnection) -> dict[str, dict[str, Mark]]:
@@ -55,11 +61,12 @@ def marks(connection: duckdb.DuckDBPyConnection) -> dict[str, dict[str, Mark]]:
     return found
 
 
-def digests(connection: duckdb.DuckDBPyConnection) -> tuple[dict[int, int], int]:
+def digests(connection: duckdb.DuckDBPyConnection, most: int) -> tuple[dict[int, int], int]:
     """Return the digests of the messages acknowledged last, and the next batch's number."""
-    found: dict[int, int] = dict(
-        connection.execute("SELECT digest, batch FROM acknowledged ORDER BY batch").fetchall()
-    )
+    newest = connection.execute(
+        "SELECT digest, batch FROM acknowledged ORDER BY batch DESC LIMIT ?", [most]
+    ).fetchall()
+    found: dict[int, int] = dict(reversed(newest))
     return found, max(found.values(), default=0) + 1
 
 

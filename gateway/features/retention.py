@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 import duckdb
 
-from gateway.errors import StoreError
 from gateway.features.marks import pack_states, unpack_states
 
 DEAD_LETTERS_KEPT = 10_000
@@ -39,6 +38,14 @@ def cutoff_share(rows: int, used_bytes: int, bounds: Bounds) -> float:
     return min(1.0, excess + 0.1) if excess > 0 else 0.0
 
 
+def used_bytes(connection: duckdb.DuckDBPyConnection) -> int:
+    """Return how much of the file is in use."""
+    used = connection.execute(
+        "SELECT used_blocks * block_size FROM pragma_database_size()"
+    ).fetchone()
+    return int(used[0]) if used else 0
+
+
 def sweep(connection: duckdb.DuckDBPyConnection, bounds: Bounds, newest_batch: int) -> int:
     """Delete what is out of bounds, and rows of appended tables that later ones replace.
 
@@ -46,24 +53,19 @@ def sweep(connection: duckdb.DuckDBPyConnection, bounds: Bounds, newest_batch: i
         How many readings were deleted.
 
     Raises:
-        StoreError: DuckDB refused.
+        duckdb.Error: DuckDB refused.
     """
-    try:
-        deleted = _sweep_readings(connection, bounds)
-        _sweep_appended(connection, newest_batch)
-        connection.execute("CHECKPOINT")
-    except duckdb.Error as exc:
-        raise StoreError(f"retention: {exc}") from exc
+    deleted = _sweep_readings(connection, bounds)
+    _sweep_appended(connection, newest_batch)
+    connection.execute("CHECKPOINT")
     return deleted
 
 
 def _sweep_readings(connection: duckdb.DuckDBPyConnection, bounds: Bounds) -> int:
     cutoff_us = int((time.time() - bounds.max_age_s) * 1e6)
-    used = connection.execute(
-        "SELECT used_blocks * block_size FROM pragma_database_size()"
-    ).fetchone()
+    used = used_bytes(connection)
     rows = connection.execute("SELECT count(*) FROM reading").fetchone()
-    share = cutoff_share(rows[0] if rows else 0, used[0] if used else 0, bounds)
+    share = cutoff_share(rows[0] if rows else 0, used, bounds)
     if share:
         at = connection.execute(
             f"SELECT approx_quantile(epoch_us(time), {share:.6f}::FLOAT) FROM reading"  # noqa: S608 - a number

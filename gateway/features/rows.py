@@ -45,6 +45,10 @@ class StoredRows:
     def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
         self._connection = connection
 
+    def close(self) -> None:
+        """Read no more: DuckDB opens a file anew only once nobody has it open."""
+        self._connection.close()
+
     def rows(self, series: int, start_ns: int, end_ns: int) -> Rows:
         """Return the rows of a series with start < time <= end, in the order of their times."""
         found = self._connection.execute(

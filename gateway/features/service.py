@@ -1,9 +1,11 @@
 """What the pipeline calls: the store on a thread of its own, and the plugins' windows."""
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from threading import Lock
 from typing import Any, TypeVar
@@ -13,12 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gateway.errors import StoreError
-from gateway.features import migration
+from gateway.features import aside, migration
 from gateway.features.columns import Item
 from gateway.features.lateness import TooOld, too_old
 from gateway.features.marks import Mark
 from gateway.features.planner import Due, Planner
 from gateway.features.retention import Bounds
+from gateway.features.rows import StoredRows
 from gateway.features.series import Register
 from gateway.features.sql import FeatureQuery, query
 from gateway.features.store import Appended, DuckStore
@@ -26,10 +29,13 @@ from gateway.features.tables import DeadLetter, SentOutcome
 from gateway.features.windows import WindowReader
 from gateway.model import Windows, WindowSpec
 
+log = logging.getLogger(__name__)
+
 _Any = TypeVar("_Any")
 _QUERY_LIMIT_S = 30.0
 _MOST_DUE = 20_000
 _CATCH_UP_ROWS = 200_000
+_LEAST_BYTES = 4_000_000  # a store is not made smaller than this, whatever the disk
 KEEP_S = 600.0
 """Readings kept at hand for windows; longer windows are read from DuckDB."""
 
@@ -41,6 +47,9 @@ class FeatureService:
         path: The DuckDB file.
         assets: Device name to asset name.
         bounds: How much the store may keep.
+
+    Attributes:
+        held: Why readings must not be stored now; "" when they may.
     """
 
     def __init__(self, path: Path, assets: dict[str, str], bounds: Bounds) -> None:
@@ -54,30 +63,78 @@ class FeatureService:
         self._planners: dict[str, Planner] = {}
         self._since_ns: dict[str, int] = {}  # older rows than this are evaluated, by plugin
         self._store: DuckStore
+        self._rows: StoredRows
         self._reader: WindowReader
         self._features: FeatureQuery
+        self._tightest_bytes: int | None = None
+        self.held = ""
         self.swept = 0
 
     async def _on_store(self, call: Callable[..., _Any], *args: Any) -> _Any:  # noqa: ANN401
-        return await asyncio.get_running_loop().run_in_executor(self._thread, call, *args)
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._thread, self._healed, call, *args)
+
+    def _healed(self, call: Callable[..., _Any], *args: Any) -> _Any:  # noqa: ANN401
+        """Call on a store that DuckDB has not given up, or not any more."""
+        if self._store.given_up:
+            self._reopen()
+        try:
+            return call(*args)
+        except duckdb.Error as exc:
+            raise self._store.failed(exc) from exc
+
+    def _reopen(self) -> None:
+        with self._lock:
+            self._rows.close()
+            self._store.reopen()
+            self._rows = self._store.reader()
+            self._reader = WindowReader(self._store.recent, self._rows)
+            # What was committed at last may not have been noted; what was is not due twice.
+            row = max(-1, self._store.last_row() - _CATCH_UP_ROWS)
+            for name, planner in self._planners.items():
+                noted = planner.behind_row
+                planner.behind_row = row if noted is None else min(row, noted)
+                self._since_ns.setdefault(name, 0)
+        log.warning("store: opened again after DuckDB had given it up")
 
     async def open(self) -> None:
         """Open the store and read back where everything stood.
 
+        What is damaged is set aside, see `aside`.
+
         Raises:
             StoreError: It cannot be opened.
         """
-        await self._on_store(self._open)
+        await asyncio.get_running_loop().run_in_executor(self._thread, self._open)
 
     def _open(self) -> None:
-        self._store = DuckStore(self._path, self._assets, int(KEEP_S * 1e9))
-        self._store.recover()
-        self._reader = WindowReader(self._store.recent, self._store.reader())
+        self._store = aside.opened(self._path, self._opened)
+        self._rows = self._store.reader()
+        self._reader = WindowReader(self._store.recent, self._rows)
         self._features = FeatureQuery(self._store.register)
+
+    def _opened(self) -> DuckStore:
+        store = DuckStore(self._path, self._assets, int(KEEP_S * 1e9))
+        store.recover()
+        return store
+
+    @property
+    def damaged(self) -> str:
+        """Return what shows that the file is damaged; "" while nothing does."""
+        return self._store.damaged
+
+    def note_damage(self) -> None:
+        """Have the store set aside at the next start.
+
+        Raises:
+            OSError: That cannot be noted.
+        """
+        aside.note_damage(self._path, self._store.damaged)
 
     async def close(self) -> None:
         """Write everything and close the file."""
-        await self._on_store(self._store.close)
+        loop = asyncio.get_running_loop()
+        await loop.run_in_executor(self._thread, self._store.close)
         self._windows.shutdown()
         self._thread.shutdown()
         self._queries.shutdown()
@@ -151,6 +208,8 @@ class FeatureService:
         Raises:
             StoreError: Nothing was stored.
         """
+        if self.held:
+            raise StoreError(self.held)
         return await self._on_store(self._append, items, dead)
 
     def _append(self, items: Sequence[Item], dead: Sequence[DeadLetter]) -> Appended:
@@ -185,6 +244,7 @@ class FeatureService:
 
         Raises:
             QueryError: The plugin's SQL does not run; its windows are lost to it.
+            StoreError: The store cannot be read now; the windows stay due.
         """
         planner = self._planners.get(plugin)
         if planner is None:
@@ -199,7 +259,11 @@ class FeatureService:
             return None
         due: list[Due] = [planner.due.popleft() for _ in range(min(limit, len(planner.due)))]
         with self._lock:
-            return self._assemble(planner, due)
+            try:
+                return self._assemble(planner, due)
+            except duckdb.Error as exc:
+                planner.due.extendleft(reversed(due))
+                raise self._store.failed(exc) from exc
 
     def _assemble(self, planner: Planner, due: list[Due]) -> Windows:
         values, channels = self._reader.tensor(planner, due)
@@ -236,7 +300,28 @@ class FeatureService:
         Raises:
             StoreError: DuckDB refused.
         """
-        self.swept += await self._on_store(self._store.sweep, self._bounds)
+        if self.held:  # to delete takes room too
+            return
+        bounds = self._bounds
+        if self._tightest_bytes is not None:
+            bounds = replace(bounds, max_bytes=min(bounds.max_bytes, self._tightest_bytes))
+        self.swept += await self._on_store(self._store.sweep, bounds)
+
+    async def tighten(self) -> None:
+        """Delete the oldest tenth, and grow no more until `loosen`: the disk is nearly full.
+
+        The file keeps its size; what is new takes the room of what was deleted.
+
+        Raises:
+            StoreError: DuckDB refused.
+        """
+        used = await self._on_store(self._store.used_bytes)
+        self._tightest_bytes = max(_LEAST_BYTES, used * 9 // 10)
+        await self.sweep()
+
+    def loosen(self) -> None:
+        """Let the store grow to its bounds again."""
+        self._tightest_bytes = None
 
     async def answers(self) -> bool:
         """Return once the store's thread has had a turn and DuckDB has answered a trivial query.
@@ -247,11 +332,8 @@ class FeatureService:
         return bool(await self._on_store(self._answers))
 
     def _answers(self) -> bool:
-        try:
-            with self._store.cursor() as cursor:
-                return cursor.execute("SELECT 1").fetchone() == (1,)
-        except duckdb.Error as exc:
-            raise StoreError(f"{self._path}: {exc}") from exc
+        with self._store.cursor() as cursor:
+            return cursor.execute("SELECT 1").fetchone() == (1,)
 
     async def query(self, statement: str) -> tuple[list[str], list[tuple[Any, ...]]]:
         """Answer a user's SELECT.

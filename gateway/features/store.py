@@ -5,8 +5,9 @@ All methods but `recent` lookups run on one thread, the store's; the caller sees
 
 import logging
 import time
+from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import duckdb
@@ -14,11 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gateway.errors import StoreError
-from gateway.features import migration, recovery
+from gateway.features import damage, migration, recovery
 from gateway.features.columns import Batch, Item, digest, repeats_within, to_columns
 from gateway.features.marks import Mark, pack_states
 from gateway.features.recent import Recent, Rows
-from gateway.features.retention import Bounds, sweep
+from gateway.features.retention import Bounds, sweep, used_bytes
 from gateway.features.rows import ReadingInserter, StoredRows
 from gateway.features.schema import OLDEST_READER, TABLES, VERSION, VIEWS, Columns
 from gateway.features.series import Register
@@ -69,6 +70,10 @@ class DuckStore:
         path: The file; made if it is not there.
         assets: Device name to asset name.
         keep_ns: How much of each series is kept at hand for windows.
+
+    Attributes:
+        given_up: DuckDB answers nothing more until `reopen`.
+        damaged: What shows that the file is damaged; "" while nothing does.
     """
 
     def __init__(self, path: Path, assets: dict[str, str], keep_ns: int) -> None:
@@ -76,8 +81,11 @@ class DuckStore:
         self.register = Register(assets)
         self.recent = Recent(keep_ns)
         self.marks: dict[str, dict[str, Mark]] = {}
-        self._digests: dict[int, int] = {}
+        self._digests: OrderedDict[int, int] = OrderedDict()
         self._batch = 0
+        self.given_up = False
+        self.damaged = ""
+        self._unsure = False  # whether the last batch was committed
         self._connection = self._open()
         self._readings = ReadingInserter(self._connection)
 
@@ -86,6 +94,9 @@ class DuckStore:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             migration.prepare(self.path)
             connection = duckdb.connect(str(self.path), config={"threads": 1})
+        except duckdb.Error as exc:
+            raise StoreError(f"{self.path}: {exc}") from exc
+        try:
             connection.execute("SET memory_limit = '512MB'; SET TimeZone = 'UTC'")
             # SQL that a user or a plugin writes must not reach other files or the network.
             connection.execute("SET enable_external_access = false")
@@ -94,15 +105,52 @@ class DuckStore:
                 connection.execute("INSERT INTO meta VALUES (?, ?)", [VERSION, OLDEST_READER])
             connection.execute(VIEWS)
         except duckdb.Error as exc:
+            connection.close()
             raise StoreError(f"{self.path}: {exc}") from exc
         return connection
 
     def recover(self) -> None:
-        """Read back what the gateway knew when it stopped."""
-        recovery.devices(self._connection, self.register)
-        self.marks = recovery.marks(self._connection)
-        self._digests, self._batch = recovery.digests(self._connection)
-        recovery.recent(self._connection, self.recent)
+        """Read back what the gateway knew when it stopped.
+
+        Raises:
+            StoreError: It cannot be read; the store is closed.
+        """
+        try:
+            recovery.devices(self._connection, self.register)
+            self.marks = recovery.marks(self._connection)
+            digests, self._batch = recovery.digests(self._connection, _DIGESTED)
+            self._digests = OrderedDict(digests)
+            recovery.recent(self._connection, self.recent)
+        except duckdb.Error as exc:
+            self.close()
+            raise StoreError(f"{self.path}: {exc}") from exc
+
+    def reopen(self) -> None:
+        """Open the file again after DuckDB has given it up; what is known stays known.
+
+        Whether the last transaction was committed is not known, so its rows are looked for.
+
+        Raises:
+            StoreError: It cannot be opened yet.
+        """
+        self.close()
+        self._connection = self._open()
+        recent = Recent(self.recent.keep_ns)
+        try:
+            recovery.new_series(self._connection, self.register)
+            recovery.recent(self._connection, recent)
+            self._readings = ReadingInserter(self._connection)
+        except duckdb.Error as exc:
+            self.close()
+            raise self.failed(exc) from exc
+        self.recent, self._unsure, self.given_up = recent, True, False
+
+    def failed(self, error: duckdb.Error) -> StoreError:
+        """Return what is raised for an error, and note what it says of the file."""
+        self.given_up |= damage.is_fatal(error)
+        if damage.is_damage(error):
+            self.damaged = self.damaged or str(error)
+        return StoreError(f"{self.path}: {error}")
 
     def rows_after(self, row: int, since_ns: int, limit: int) -> tuple[Batch, int]:
         """Return stored rows in the order in which they came; see `recovery.rows_after`."""
@@ -115,7 +163,10 @@ class DuckStore:
 
     def close(self) -> None:
         """Write everything into the file and close it."""
-        self._connection.close()
+        try:
+            self._connection.close()
+        except duckdb.Error as exc:
+            log.warning("store: closing: %s", exc)
 
     def cursor(self) -> duckdb.DuckDBPyConnection:
         """Return a connection of its own to the same database, for another thread."""
@@ -144,15 +195,18 @@ class DuckStore:
         ]
         fresh = [item for item, again in zip(items, known, strict=True) if not again]
         batch = to_columns(fresh, self.register)
-        keep = ~self._repeats(batch)
-        new = batch.only(keep)
+        if self._unsure:  # it may be there, whosever times these are
+            batch = replace(batch, own_time=np.ones_like(batch.own_time))
         stored = [h for h, again in zip(hashes, known, strict=True) if h and not again]
         try:
+            keep = ~self._repeats(batch)
+            new = batch.only(keep)
             self._write(new, dead, stored)
         except duckdb.Error as exc:
             self._rollback()
             self.register.forget_new(first_new)
-            raise StoreError(f"{self.path}: {exc}") from exc
+            raise self.failed(exc) from exc
+        self._unsure = False
         self.register.settle()
         for number, time_ns, value, _ in new.texts:
             self.register.note_text(number, time_ns, value)
@@ -244,7 +298,7 @@ class DuckStore:
             self._digests.pop(hashed, None)  # to the end: the oldest are forgotten first
             self._digests[hashed] = self._batch
         while len(self._digests) > _DIGESTED:
-            del self._digests[next(iter(self._digests))]
+            self._digests.popitem(last=False)
         self._batch += 1
 
     def reader(self) -> StoredRows:
@@ -254,6 +308,10 @@ class DuckStore:
     def rows(self, series: int, start_ns: int, end_ns: int) -> Rows:
         """Return the rows of a series with start < time <= end, in the order of their times."""
         return StoredRows(self._connection).rows(series, start_ns, end_ns)
+
+    def used_bytes(self) -> int:
+        """Return how much of the file is in use."""
+        return used_bytes(self._connection)
 
     def newest_ns(self) -> int:
         """Return the newest time of any reading; 0 in an empty store."""
@@ -274,7 +332,11 @@ class DuckStore:
         Raises:
             StoreError: DuckDB refused.
         """
-        return sweep(self._connection, bounds, self._batch)
+        try:
+            return sweep(self._connection, bounds, self._batch)
+        except duckdb.Error as exc:
+            self._rollback()
+            raise self.failed(exc) from exc
 
     def write_marks(self, marks: dict[str, dict[str, Mark]], sent: Sequence[SentOutcome]) -> None:
         """Write watermarks that have moved, devices that spoke, and outcomes that were sent.
@@ -292,7 +354,7 @@ class DuckStore:
             self._connection.commit()
         except duckdb.Error as exc:
             self._rollback()
-            raise StoreError(f"{self.path}: {exc}") from exc
+            raise self.failed(exc) from exc
         self.register.touched.clear()
         for plugin, by_source in marks.items():
             self.marks.setdefault(plugin, {}).update(by_source)

@@ -12,6 +12,7 @@ from gateway.config import Settings
 from gateway.errors import LeafError
 from gateway.leaf import claim, orphan, streams
 from gateway.leaf.addresses import PASSWORDS_FILE, PORTS_FILE, Addresses, MqttAddress
+from gateway.leaf.ballast import Ballast
 from gateway.leaf.edge import USERS, EdgePorts, leaf_dir, render_edge
 from gateway.leaf.handshake import shake_hands
 from gateway.leaf.login import read_login
@@ -23,6 +24,7 @@ log = logging.getLogger(__name__)
 
 _BACK_OFF_S = (0.1, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0)
 _RESTART_STOP_S = 1.0  # what hangs does not stop in order; killed, it loses nothing
+_ROOM_LOOK_S = 0.5
 _WELL_S = 10.0  # a server that ran so long starts again with the shortest wait
 _MQTT_REMEDY = (
     "set another one ([mqtt] port = 1884, or --port 1884), or use the broker that is there "
@@ -78,6 +80,7 @@ class Leaf:
         self._patience = patience
         self._directory = leaf_dir(settings)
         self._role = role
+        self._ballast = Ballast(self._directory, settings.leaf.ballast_bytes)
         self._held = ExitStack()
         self._addresses: Addresses | None = None
         self._server: NatsServer | None = None
@@ -133,6 +136,7 @@ class Leaf:
             await orphan.reap(self._directory / SERVER_FILE)
             try:
                 self._choose()
+                self._ballast.look()
             except OSError as exc:
                 raise LeafError(f"cannot write into {self._directory}: {exc.strerror}") from exc
             await self._launch()
@@ -157,12 +161,31 @@ class Leaf:
                 reason = "it is not running"
             wait_s = _BACK_OFF_S[min(attempt, len(_BACK_OFF_S) - 1)]
             log.warning("leaf: %s; restart in %.1f s", reason, wait_s)
-            await asyncio.sleep(wait_s)
+            await self._pause(wait_s)
             attempt += 1
             try:
                 await self.restart()
             except LeafError as exc:
                 log.error("leaf: %s", exc)  # noqa: TRY400 - its text says all; it is tried again
+
+    async def _pause(self, limit_s: float) -> None:
+        """Wait before a restart; when there was no room on the disk, only until there is."""
+        until = time.monotonic() + limit_s
+        was_short = self._ballast.is_short()
+        if was_short:
+            self._look_at_room()
+        while (left_s := until - time.monotonic()) > 0:
+            if was_short and not self._ballast.is_short():
+                return
+            await asyncio.sleep(min(left_s, _ROOM_LOOK_S))
+
+    def _look_at_room(self) -> bool:
+        """Return whether room was so short that what is kept for that was given up now."""
+        try:
+            return self._ballast.look()
+        except OSError as exc:
+            log.warning("leaf: %s: %s", self._directory, exc.strerror)
+            return False
 
     async def restart(self) -> None:
         """Restart the server on the same ports and store.
@@ -262,6 +285,8 @@ class Leaf:
         while failed < self._patience:
             await asyncio.sleep(self._check_every_s)
             well = await server.monitor.healthy()
+            if self._look_at_room() and not await self._stores():
+                return "it is stuck since the disk was full"
             if well and (failed or time.monotonic() - probed_at >= self._probe_every_s):
                 well, probed_at = await self._stores(), time.monotonic()
             failed = 0 if well else failed + 1
