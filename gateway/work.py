@@ -88,6 +88,7 @@ class Work:
             end_ns=span_ns[1],
             result=result,
             received_ns=received_ns,
+            rank=self.manifest.outcome.rank,
         )
         try:
             return encode(outcome)
