@@ -38,7 +38,7 @@ class Cost(NamedTuple):
 
     Attributes:
         ms: By the clock.
-        cpu_ms: Of processor time, which hardly depends on what else the machine does.
+        cpu_ms: Of processor time. What else runs lengthens it less, but it does: it takes caches.
     """
 
     ms: float
