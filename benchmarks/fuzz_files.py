@@ -15,7 +15,7 @@ from gateway.errors import ConfigError, GatewayError, PluginError
 from gateway.inference.manifest import MANIFEST, load_manifest
 from gateway.ingest.cameras.settings import load_camera
 from gateway.model import RawMessage
-from gateway.outcomes.packet import PacketError, decode, source_of
+from gateway.outcomes.packet import PacketError, decode, named
 from gateway.profiles import Catalog
 
 _ROOT = Path(__file__).parents[1]
@@ -94,7 +94,7 @@ def packets(count: int, seed: int) -> Fuzzed:
 
 
 def _takes_packet(content: bytes) -> str:
-    source_of(content)
+    named(content)
     try:
         decode(content)
     except PacketError:

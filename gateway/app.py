@@ -26,11 +26,14 @@ from gateway.latency import Latencies
 from gateway.leaf.leaf import Leaf
 from gateway.leaf.unit import LeafUnit
 from gateway.ledger import Ledger
+from gateway.model import Packet
+from gateway.notices import Notice, Notices
 from gateway.notify import Notifier
 from gateway.outcomes.forwarder import Forwarder
-from gateway.outcomes.lanes import Lanes
+from gateway.outcomes.lanes import Lanes, in_order
 from gateway.outcomes.outbox import leaf_outbox
 from gateway.outcomes.packet import room_for_numbers
+from gateway.outcomes.thinning import Thinned, Thinner
 from gateway.pipeline import Pipeline
 from gateway.profiles import Catalog, ProfileDirectory
 from gateway.room import Room
@@ -128,6 +131,7 @@ async def gateway(settings: Settings, notifier: Notifier | None = None) -> Async
         stack.push_async_callback(running.roster.stop)
         start("leaf", running.leaf.watch())
         start("forwarder", running.forwarder.run())
+        start("thinning", running.thinner.run())
         start("plugins", running.roster.watch())
         start("profiles", running.profiles.watch())
         start("cameras", running.camera_files.watch(_follow_cameras(running)))
@@ -158,7 +162,11 @@ async def _build(settings: Settings, registry: CollectorRegistry, stack: AsyncEx
     leaf = Leaf(settings) if settings.leaf.run == "here" else LeafUnit(settings)
     await leaf.start()
     stack.push_async_callback(leaf.stop)
-    lanes = Lanes(settings.leaf.in_order_backlog)
+    drain_per_s = settings.hub.drain_per_s
+    lanes = Lanes(
+        in_order(settings.leaf.in_order_backlog, drain_per_s),
+        alarms_first=settings.hub.drain_order == "alarms-first",
+    )
     name = settings.gateway.name
     outbox = await stack.enter_async_context(
         leaf_outbox(leaf.uplink_url, name, lanes, max_bytes=settings.leaf.store_bytes)
@@ -203,12 +211,36 @@ async def _build(settings: Settings, registry: CollectorRegistry, stack: AsyncEx
         roster=Roster(directory, pipeline, _fits_packet(name)),
         leaf=leaf,
         outbox=outbox,
-        forwarder=Forwarder(leaf.uplink_url, name, lanes),
+        forwarder=Forwarder(leaf.uplink_url, name, lanes, drain_per_s=drain_per_s),
+        thinner=Thinner(
+            leaf.uplink_url,
+            name,
+            lanes,
+            outbox,
+            max_bytes=settings.leaf.store_bytes,
+            tell=_tell_thinned(pipeline.notices, name),
+            ledger=ledger,
+        ),
         queue=QueueDepth(),
         sights=sights,
         camera_files=CameraDirectory(settings.camera_dirs),
         room=Room(settings.gateway.state_dir, settings.store.reserve_bytes),
     )
+
+
+def _tell_thinned(notices: Notices, gateway: str) -> Callable[[Thinned], Packet]:
+    def tell(thinned: Thinned) -> Packet:
+        notice = Notice(
+            kind="gateway-thinned",
+            source=gateway,
+            label="thinned",
+            start_ns=thinned.start_ns,
+            end_ns=thinned.end_ns,
+            numbers={"removed": thinned.removed, "kept": thinned.kept},
+        )
+        return notices.packet(notice, thinned.end_ns)
+
+    return tell
 
 
 def _store(settings: Settings, clock: BoxClock) -> FeatureService:

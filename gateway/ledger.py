@@ -39,6 +39,7 @@ class Ledger:
     outcomes: int = 0
     outcomes_repeated: int = 0
     outcomes_refused: int = 0
+    outcomes_thinned: int = 0  # removed from a queue that was nearly full
 
     def ended(self) -> int:
         """Return how many messages have ended."""

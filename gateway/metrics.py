@@ -78,6 +78,9 @@ class GatewayCollector(Collector):
         yield CounterMetricFamily(
             "weir_outcomes_repeated", "Outcomes that it had", ledger.outcomes_repeated
         )
+        yield CounterMetricFamily(
+            "weir_outcomes_thinned", "Removed from a queue nearly full", ledger.outcomes_thinned
+        )
         yield GaugeMetricFamily("weir_queue_packets", "Waiting for the hub", running.queue.packets)
         yield GaugeMetricFamily("weir_queue_bytes", "Their bytes", running.queue.size_bytes)
         yield GaugeMetricFamily(
@@ -85,6 +88,9 @@ class GatewayCollector(Collector):
         )
         hub = running.forwarder.state()
         yield CounterMetricFamily("weir_forwarded", "Outcomes the hub stored", hub.forwarded)
+        yield CounterMetricFamily(
+            "weir_refused_by_hub", "Outcomes moved aside: the hub does not take them", hub.refused
+        )
         yield GaugeMetricFamily("weir_hub_up", "The hub takes outcomes", float(hub.up))
         leaf = running.leaf.state()
         yield GaugeMetricFamily("weir_leaf_ready", "The leaf answers", float(leaf.ready))

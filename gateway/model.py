@@ -6,13 +6,16 @@ as much to build.
 """
 
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 Value = float | int | bool | str
 """What a reading can carry: a finite number, a switch, or a text."""
+
+Rank = Literal["alarm", "routine"]
+"""Of an outcome: alarms are always kept; of routine ones some are removed when no room is left."""
 
 
 class RawMessage(NamedTuple):
@@ -354,6 +357,7 @@ class Outcome:
     result: Result
     received_ns: int
     clock: str = "ok"
+    rank: Rank = "routine"
 
 
 class Packet(NamedTuple):
@@ -366,6 +370,7 @@ class Packet(NamedTuple):
         payload: Compact UTF-8 JSON, at most 512 bytes.
         end_ns: End of the window.
         received_ns: Arrival of the message that made the window due.
+        rank: What may become of it when the queue is full.
     """
 
     id: str
@@ -374,3 +379,4 @@ class Packet(NamedTuple):
     payload: bytes
     end_ns: int
     received_ns: int
+    rank: Rank = "routine"

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from gateway import __version__
 from gateway.errors import MessageError
 from gateway.features import Mark
-from gateway.model import Outcome, OutcomeContext, PluginIdentity, Result
+from gateway.model import Outcome, OutcomeContext, Packet, PluginIdentity, Result
 from gateway.outcomes.packet import encode
 from gateway.telling import Surroundings, Telling
 
@@ -108,7 +108,7 @@ class Notices:
         # Two notices of one source at one moment would have one id.
         end_ns = max(notice.end_ns, last.end_ns + 1_000_000 if last else 0)
         try:
-            packet = encode(self._outcome(notice, end_ns))
+            packet = self.packet(notice, end_ns)
         except MessageError as exc:
             self._around.ledger.outcomes_refused += 1
             log.error("%s of %s cannot be told: %s", notice.kind, notice.source, exc)  # noqa: TRY400 - says all
@@ -118,6 +118,14 @@ class Notices:
         mark = self._marks[key] = Mark(end_ns, notice.label, end_ns)
         self.telling.reach(key, mark)
         return True
+
+    def packet(self, notice: Notice, end_ns: int) -> Packet:
+        """Return a notice as it leaves, for who hands it over himself.
+
+        Raises:
+            MessageError: It cannot be told.
+        """
+        return encode(self._outcome(notice, end_ns))
 
     def _outcome(self, notice: Notice, end_ns: int) -> Outcome:
         return Outcome(
@@ -131,6 +139,7 @@ class Notices:
             result=_result(notice),
             received_ns=end_ns,
             clock=self._around.clock.standing,
+            rank="alarm",
         )
 
 

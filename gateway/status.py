@@ -20,6 +20,7 @@ from gateway.leaf.unit import LeafUnit
 from gateway.ledger import Ledger
 from gateway.outcomes.forwarder import Forwarder
 from gateway.outcomes.outbox import LeafOutbox
+from gateway.outcomes.thinning import Thinner
 from gateway.pipeline import Pipeline
 from gateway.presence import ONLINE, Sign
 from gateway.profiles import Catalog, ProfileDirectory
@@ -53,6 +54,7 @@ class Running:
     leaf: Leaf | LeafUnit
     outbox: LeafOutbox
     forwarder: Forwarder
+    thinner: Thinner
     queue: "QueueDepth"
     sights: Sights
     camera_files: CameraDirectory
@@ -104,6 +106,7 @@ def status(running: Running) -> Document:
             "sent": ledger.outcomes,
             "repeated": ledger.outcomes_repeated,
             "refused": ledger.outcomes_refused,
+            "thinned": ledger.outcomes_thinned,
             "queued": running.queue.packets,
             "queued_bytes": running.queue.size_bytes,
             "oldest_s": round(running.queue.oldest_age_s, 1),

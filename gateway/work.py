@@ -100,6 +100,7 @@ class Work:
             result=result,
             received_ns=received_ns,
             clock=self._around.clock.standing,
+            rank=self.manifest.outcome.rank,
         )
         try:
             return encode(outcome)

@@ -72,7 +72,7 @@ class LeafSection(Section):
 
     run: Literal["here", "unit"] = "here"  # unit: `weir leaf run` runs it, the gateway uses it
     port: int = Field(0, ge=0, le=65535)  # for this machine's processes; 0: a free one
-    store_bytes: int = Field(512_000_000, ge=8_000_000)  # what may wait for the hub
+    store_bytes: int = Field(1_000_000_000, ge=8_000_000)  # what may wait: a week at 3 a second
     mqtt_store_bytes: int = Field(256_000_000, ge=8_000_000)  # sessions of the embedded broker
     ballast_bytes: int = Field(16_000_000, ge=0)  # given up for outcomes when the disk is full
     in_order_backlog: int = Field(5000, ge=0)  # above: live outcomes overtake the backlog
@@ -85,6 +85,8 @@ class HubSection(Section):
     credentials_file: Path | None = None
     login_file: Path | None = None  # user:password or a token, as a url has them
     ca_file: Path | None = None
+    drain_per_s: int = Field(0, ge=0)  # of a backlog, live outcomes besides; 0: as fast as it goes
+    drain_order: Literal["oldest", "alarms-first"] = "oldest"
 
     @property
     def shown_url(self) -> str:

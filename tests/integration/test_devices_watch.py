@@ -53,6 +53,7 @@ class Box:
                 cameras=lambda: self.cameras,
                 device_of=lambda topic: topic.partition("/")[2] or None,
                 path=self.folder / FILE,
+                clock=self.around.clock,
             )
         )
 
