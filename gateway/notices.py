@@ -77,6 +77,10 @@ class Notices:
         """Return the gateway's name: the source of what is about the box itself."""
         return self._around.site.gateway
 
+    def now_ns(self) -> int:
+        """Return what time it is, by the box's clock."""
+        return self._around.clock.now_ns()
+
     async def run(self) -> None:
         """Tell until cancelled."""
         await self.telling.run()

@@ -395,7 +395,8 @@ class Pipeline:
         self.notices.tell(
             Notice(
                 "gateway-fault", self._around.site.gateway, reason.replace("_", "-"),
-                time.time_ns(), numbers={name: float(count) for name, count in numbers.items()},
+                self._clock.now_ns(),
+                numbers={name: float(count) for name, count in numbers.items()},
             )
         )  # fmt: skip
 

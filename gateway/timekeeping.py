@@ -17,6 +17,7 @@ from gateway.pipeline import Pipeline
 log = logging.getLogger(__name__)
 
 FAULT = "gateway-fault"
+ABOUT = "clock"
 LOOK_S = 1.0
 _RETRY_S = 5.0
 
@@ -63,6 +64,7 @@ async def _go_over(
                 "since_s": 0.0 if before is Standing.OK else (was_ns - since_ns) / 1e9,
                 "rows": rows,
             },
+            about=ABOUT,
             is_event=True,
         )
     )
@@ -71,7 +73,11 @@ async def _go_over(
 
 def tell_unset(clock: BoxClock, notices: Notices) -> None:
     """Tell that the clock is not set, once for each time that it is found so."""
-    era, last = clock.era, notices.last(FAULT, notices.gateway)
+    era, last = clock.era, notices.last(FAULT, notices.gateway, ABOUT)
     if era.standing is not Standing.UNSET or (last and last.end_ns >= era.began_ns):
         return
-    notices.tell(Notice(FAULT, notices.gateway, "clock-unset", era.began_ns, is_event=True))
+    notices.tell(
+        Notice(
+            FAULT, notices.gateway, "clock-unset", era.began_ns, about=ABOUT, is_event=True
+        )
+    )  # fmt: skip

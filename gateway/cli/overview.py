@@ -56,8 +56,20 @@ def _lines(document: Document) -> Iterator[tuple[str, str]]:
         p50, p95 = millis(total["p50"]), millis(total["p95"])
         yield "latency", f"message to outcome p50 {p50} ms, p95 {p95} ms"
     yield "leaf", _leaf(document["leaf"])
+    if wrong := _clock(document.get("clock", {})):
+        yield "clock", wrong
     if document["metrics"]:
         yield "metrics", escape(document["metrics"])
+
+
+def _clock(clock: Document) -> str:
+    """Return what is wrong with the clock; "" while nothing is."""
+    if clock.get("standing") == "unset":
+        return "[red]unset[/red]: it counts on from the newest time known (weir doctor)"
+    ahead_s = clock.get("system_ahead_s", 0.0)
+    if abs(ahead_s) > 2:
+        return f"[yellow]the system's was stepped by {ahead_s:,.0f} s[/yellow], not followed yet"
+    return ""
 
 
 def _broker(broker: Document) -> str:

@@ -218,6 +218,22 @@ async def test_the_correction_is_done_once_when_the_gateway_is_killed_around_it(
     await box.store.close()
 
 
+async def test_the_correction_is_done_once_when_the_store_failed_to_say_that_it_was(
+    tmp_path: Path,
+) -> None:
+    box = await Box(tmp_path, FakeSystem(wall_ns=0)).start()
+    await box.hear("c")
+    box.system.wall_ns, box.system.synced = NOW, True
+    was = Change(box.clock.era, 0)
+    await box.follow()
+    before = await box.times()
+    box.clock.begin(was)  # as if the answer to the commit had been lost
+    await box.follow()
+    assert await box.times() == before
+    assert abs(box.clock.now_ns() - box.system.wall_ns) < SECOND
+    await box.store.close()
+
+
 async def test_a_plugin_that_is_new_in_doubt_does_not_judge_the_past_later(tmp_path: Path) -> None:
     box = await Box(tmp_path, FakeSystem(wall_ns=0)).start()
     for _ in range(3):

@@ -209,10 +209,9 @@ async def test_windows_go_on_when_the_clock_is_stepped_by_a_year(box: Box) -> No
     plant = Plant(here, now_s)
     plant.start()
     box.await_windows()
-    for ahead_s in (YEAR_S, -50 * YEAR_S):
-        box.set_clock(now_s + ahead_s)
-        await asyncio.sleep(1.5)
-        box.set_clock(now_s)  # undone before it is believed
+    box.set_clock(now_s + YEAR_S)
+    await asyncio.sleep(1.2)
+    box.set_clock(now_s)  # undone before it is believed
     assert box.await_windows() < WITHIN_S
     assert box.status()["clock"]["moved"] == 0
     for moved, ahead_s in enumerate((YEAR_S, 0, -YEAR_S, 0), 1):

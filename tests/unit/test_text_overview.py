@@ -145,3 +145,9 @@ def test_what_is_unwell_is_told_with_the_reason_when_something_is(
 
 def test_nothing_is_told_of_latency_when_there_was_no_outcome() -> None:
     assert "p95" not in shown(latency_ms__total={}).split("plugin")[0]
+
+
+def test_clock_is_told_when_it_is_wrong() -> None:
+    assert "clock" not in shown()
+    assert "unset" in shown(clock={"standing": "unset", "system_ahead_s": -3e7})
+    assert "-3,600 s" in shown(clock={"standing": "ok", "system_ahead_s": -3600.0})
