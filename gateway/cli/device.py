@@ -48,7 +48,7 @@ def add(
     names: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="NAME...",
+            metavar="NAME",
             help="the device's name: its user, and its name in its topics; several at once",
             show_default=False,
         ),
