@@ -29,7 +29,6 @@ from gateway.cli.device_lines import PLAIN_PORT
 from gateway.cli.device_topics import DEFAULT_PROFILE, Topics
 from gateway.cli.text import ago
 from gateway.client import NotRunningError, RefusedError, ask
-from gateway.errors import ConfigError
 
 device = typer.Typer(
     help="Devices that may speak to the box: let one in, list them, throw one out; release one\n"
@@ -50,7 +49,7 @@ def add(
     names: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="NAME...",
+            metavar="NAME",
             help="the device's name: its user, and its name in its topics; several at once",
             show_default=False,
         ),
@@ -92,13 +91,13 @@ def add(
     its hash is kept. With `--json` a line for each.
 
     Example: `weir device add plug-1 plug-2 --profile tasmota`
-    """  # fmt: skip
+    """
     with told():
         wanted = [(name, profile) for name in names or ()]
         if listed:
             wanted += lines_of(listed, profile)
         if not wanted:
-            raise ConfigError(["which device? weir device add NAME..., or --from FILE"])
+            raise typer.BadParameter("which device? weir device add NAME..., or --from FILE")
         if topic or read:
             given = Topics(profile, tuple(topic or ()), tuple(read or ()))
             devices = [(name, given) for name, _ in wanted]

@@ -151,8 +151,10 @@ def load_right_parts(path: Path | None, **overrides: dict[str, Any]) -> tuple[Se
         try:
             settings = _FromTables(**merged)
         except ValidationError as exc:
-            for error in exc.errors():
-                _leave_out(merged, error["loc"])
+            if not merged:
+                return Settings.model_construct(), False
+            if not [each for each in exc.errors() if _leave_out(merged, each["loc"])]:
+                merged.clear()
         else:
             return settings, _says_state_dir(merged) or not (is_said or unread)
 
@@ -162,8 +164,8 @@ def _says_state_dir(tables: dict[str, Any]) -> bool:
     return isinstance(table, dict) and "state_dir" in table
 
 
-def _leave_out(tables: dict[str, Any], location: tuple[int | str, ...]) -> None:
-    """Take a wrong key out; if what is wrong is no key, the table that it is wrong in."""
+def _leave_out(tables: dict[str, Any], location: tuple[int | str, ...]) -> bool:
+    """Take out a wrong key, or the innermost one that holds what is wrong; say if there was one."""
     holder, wrong = tables, ""
     inner: Any = tables
     for part in location:
@@ -172,8 +174,7 @@ def _leave_out(tables: dict[str, Any], location: tuple[int | str, ...]) -> None:
         holder, wrong, inner = inner, str(part), inner[part]
     if wrong:
         del holder[wrong]
-    elif not location:
-        tables.clear()
+    return bool(wrong)
 
 
 def _load(path: Path | None, overrides: dict[str, dict[str, Any]], *, existing: bool) -> Settings:

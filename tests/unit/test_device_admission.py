@@ -88,7 +88,6 @@ def test_list_comes_over_standard_input_when_the_file_is_a_dash(tmp_path: Path) 
         ("a\nb,tasmotta\n", "did you mean 'tasmota'"),
         ("a,tasmota,extra\n", "line 1"),
         ("a\n,tasmota\n", "line 2"),
-        ("# none\n", "which device?"),
     ],
 )
 def test_nobody_is_let_in_when_a_line_is_wrong(tmp_path: Path, text: str, says: str) -> None:
@@ -96,6 +95,11 @@ def test_nobody_is_let_in_when_a_line_is_wrong(tmp_path: Path, text: str, says: 
     listed.write_text(text)
     assert says in " ".join(add(tmp_path, "--from", str(listed), code=78).split())
     assert not (tmp_path / "mqtt").exists()
+
+
+def test_command_line_is_wrong_when_nobody_is_named(tmp_path: Path) -> None:
+    assert "which device?" in add(tmp_path, code=2)
+    assert "which device?" in add(tmp_path, "--from", "-", said="# none\n", code=2)
 
 
 def test_file_is_named_when_it_is_not_there(tmp_path: Path) -> None:
