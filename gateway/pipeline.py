@@ -38,6 +38,10 @@ FLUSH_S = 1.0
 _LONGEST_REST_S = 0.02
 SWEEP_S = 60.0
 _TELL_S = 3.0
+_NO_ROOM = {
+    "too_many_devices": "more devices than [devices] most allows",
+    "too_many_series": "more metrics than [devices] most_series or most_series_each allow",
+}
 
 
 class Decoder(Protocol):
@@ -377,9 +381,7 @@ class Pipeline:
                 self._ledger.dead_letters[reason] += 1
             else:
                 self._ledger.bad_parts[decoded.profile] += parts
-            letter = self.unreadable.sample(
-                message, reason, f"no room for {decoded.device}: [devices] most...", decoded.profile
-            )
+            letter = self.unreadable.sample(message, reason, _NO_ROOM[reason], decoded.profile)
             if letter:
                 self._crowded.append(letter)
             self._tell_crowded(reason)

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Sequence
+from threading import Lock
 from typing import Any
 
 from gateway.devices import memory
@@ -35,6 +36,7 @@ class Guard:
         self._noise.recall(habits.cases)
         self._quiet = Quiet(around, self._known, habits.together)
         self._link: int | None = None
+        self._writing = Lock()
         self._looked_s = self._looked_quiet_s = self._saved_s = 0.0
 
     @property
@@ -72,8 +74,7 @@ class Guard:
             while True:
                 await asyncio.sleep(LOOK_S)
                 if self.look(time.monotonic(), self._around.clock.now_ns()):
-                    habits = self._habits()
-                    await asyncio.to_thread(memory.save, self._around.path, habits)
+                    await asyncio.to_thread(self._write, self._habits())
         finally:
             self._save()
 
@@ -122,7 +123,11 @@ class Guard:
             known.since_s = now_s
 
     def _save(self) -> None:
-        memory.save(self._around.path, self._habits())
+        self._write(self._habits())
+
+    def _write(self, habits: memory.Habits) -> None:
+        with self._writing:
+            memory.save(self._around.path, habits)
 
     def _habits(self) -> memory.Habits:
         """Return a copy of what is to be kept, for another thread."""

@@ -12,9 +12,10 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
+from tests.box.limits import enforce
+
 from tests.box import images, nspawn, vm
 from tests.box.lifecycle import Record, live
-from tests.box.limits import enforce
 from tests.box.machine import BoxError, Machine, SkipBox, run
 from tests.box.outside import Hub
 from tests.box.small import strain

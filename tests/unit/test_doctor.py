@@ -10,6 +10,7 @@ import pytest
 from gateway.config import load_settings
 from gateway.doctor import examination
 from gateway.doctor.clock import set_back, taken, wrong
+from gateway.doctor.devices import crowded, noisy, silent
 from gateway.doctor.disk import bound_bytes, inodes, space
 from gateway.doctor.examination import configuration, examine, look_at
 from gateway.doctor.files import certificates, expiry, secrets, state
@@ -275,3 +276,22 @@ def test_refused_logins_are_counted_by_address_when_mosquitto_names_no_user() ->
 def test_refused_login_has_its_address_when_mosquitto_says_it() -> None:
     line = "7.1 box mosquitto[1]: Client a b [fd00::7:41000] disconnected: not authorised."
     assert read([line.replace("a b", "a")], 0.0).refused == {"fd00::7": 1}
+
+
+def test_devices_that_are_too_loud_or_silent_are_told_with_what_to_do() -> None:
+    case = {
+        "device": "plug 1", "state": "quarantined", "why": "noise", "rate_hz": 4980.2,
+        "usual_hz": 5.0, "shed": 12_000,
+    }  # fmt: skip
+    (loud,) = noisy([case])
+    assert loud.says.startswith("too much comes from plug 1: 4,980 messages/s, usually 5; it is")
+    assert "weir device release 'plug 1'" in loud.do
+    (garbage,) = noisy([{**case, "why": "garbage", "usual_hz": 0.0}])
+    assert garbage.says.startswith("only garbage comes from plug 1: 4,980 messages/s; it is")
+    assert len([*noisy([case] * 30)]) == 11
+    (quiet,) = silent([f"d{n}" for n in range(12)])
+    assert quiet.says.endswith("d9 and 2 more")
+    assert [*silent([])] == [*crowded({"bad_json": 5})] == []
+    (crowd,) = crowded({"too_many_devices": 2, "too_many_series": 1})
+    assert crowd.says.startswith("3 messages")
+    assert all(each.state == "warn" and each.do for each in (loud, garbage, quiet, crowd))
