@@ -32,6 +32,7 @@ from gateway.outcomes.outbox import leaf_outbox
 from gateway.outcomes.packet import room_for_numbers
 from gateway.pipeline import Pipeline
 from gateway.profiles import Catalog, ProfileDirectory
+from gateway.replaying import Replaying
 from gateway.room import Room
 from gateway.roster import Roster
 from gateway.settling import settle
@@ -135,6 +136,7 @@ async def gateway(settings: Settings, notifier: Notifier | None = None) -> Async
         start("store", end_when_damaged(running.store))
         start("aftermath", _tell_set_aside(running))
         start("shedding", _shedding(running).run())
+        start("replaying", running.replaying.run())
         start("settling", settle(lambda: is_ready(running), running.store.forget_copies))
         await stack.enter_async_context(serve(running, registry))
         running.source.start()
@@ -199,6 +201,7 @@ async def _build(settings: Settings, registry: CollectorRegistry, stack: AsyncEx
         queue=QueueDepth(),
         sights=sights,
         camera_files=CameraDirectory(settings.camera_dirs),
+        replaying=Replaying(store, outbox, lanes.underway, pipeline.notices, name),
         room=Room(settings.gateway.state_dir, settings.store.reserve_bytes),
     )
 

@@ -200,7 +200,9 @@ class _Lane:
 
     async def _forward(self, messages: Sequence[Msg]) -> None:
         self._refuse_while_down()
-        stored = await self._publisher.publish([self._letter(m) for m in messages])
+        letters = [self._letter(m) for m in messages]
+        stored = await self._publisher.publish(letters)
+        self._lanes.underway.gone(letter.id for letter in letters)
         self._hub.took()
         self._limit = min(MAX_BATCH, self._limit * 2)
         self._counts.forwarded += len(stored)

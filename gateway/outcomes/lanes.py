@@ -8,8 +8,9 @@ The late lane never overtakes the live one: the forwarder holds a late packet wh
 one is still queued. The live lane overtakes the late one only when `choose` says so.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from gateway.outcomes.underway import Underway
 from gateway.topics import OUTQ_LATE, OUTQ_LIVE
 
 
@@ -25,6 +26,7 @@ class Lanes:
         waiting: Packets in the late lane that the hub does not have.
         newest_late: Sequence of the newest packet that was put in the late lane.
         done_late: Late packets up to this sequence are at the hub.
+        underway: Which packets are in the queue, whichever lane.
     """
 
     in_order_backlog: int
@@ -32,6 +34,7 @@ class Lanes:
     waiting: int = 0
     newest_late: int = 0
     done_late: int = 0
+    underway: Underway = field(default_factory=Underway)
 
     def choose(self) -> str:
         """Return the lane that the next outcomes are put in.

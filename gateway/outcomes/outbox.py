@@ -17,8 +17,9 @@ from nats.aio.client import Client
 from gateway.errors import OutboxError
 from gateway.model import Packet
 from gateway.outcomes.lanes import Lanes
-from gateway.outcomes.link import LinkError, ask, connection
+from gateway.outcomes.link import LinkError, NoListenerError, ask, connection
 from gateway.outcomes.publishing import MAX_BATCH, Letter, Publisher, Stored
+from gateway.outcomes.underway import Span
 from gateway.topics import OUTQ_LATE, OUTQ_STREAM
 
 log = logging.getLogger(__name__)
@@ -80,10 +81,12 @@ class LeafOutbox:
         client: A connection to the leaf.
         lanes: Shared with the forwarder.
         timeout_s: Longest wait for one acknowledgement.
+        max_bytes: Room of the queue, for making it anew when the leaf has lost it.
     """
 
-    def __init__(self, client: Client, lanes: Lanes, timeout_s: float) -> None:
+    def __init__(self, client: Client, lanes: Lanes, timeout_s: float, max_bytes: int) -> None:
         self._client = client
+        self._max_bytes = max_bytes
         self._lanes = lanes
         self._publisher = Publisher(client, OUTQ_STREAM, timeout_s, near=True)
         self._putting = asyncio.Lock()  # the choice of a lane must see every put before it
@@ -98,6 +101,8 @@ class LeafOutbox:
                     results += await self._put(packets[begin : begin + MAX_BATCH])
             except LinkError as exc:
                 self._recount_needed = True  # what was not answered may be stored
+                if isinstance(exc, NoListenerError) or exc.err_code == _NO_STREAM:
+                    await self._make_anew()
                 full = exc.err_code == _STORE_FAILED
                 raise OutboxError(str(exc), _FULL_RETRY_S if full else 1.0) from exc
         return results
@@ -114,6 +119,27 @@ class LeafOutbox:
             age_s = max(0.0, time.time() - datetime.fromisoformat(state["first_ts"]).timestamp())
         return Depth(int(state["messages"]), int(state["bytes"]), age_s)
 
+    async def span(self) -> Span:
+        """Say from which to which sequence the queue has packets.
+
+        Raises:
+            OutboxError: The leaf is away.
+        """
+        try:
+            info = await ask(self._client, f"$JS.API.STREAM.INFO.{OUTQ_STREAM}")
+        except LinkError as exc:
+            raise OutboxError(str(exc)) from exc
+        state = info["state"]
+        last = int(state["last_seq"])
+        return Span(int(state["first_seq"]) if state["messages"] else last + 1, last)
+
+    async def _make_anew(self) -> None:
+        """Make the queue that the leaf does not have any more, if it answers at all."""
+        try:
+            await ensure_queue(self._client, self._max_bytes)
+        except LinkError as exc:
+            log.debug("the queue is not there: %s", exc)
+
     async def _put(self, packets: Sequence[Packet]) -> list[PutResult]:
         if self._recount_needed:
             await self._recount()
@@ -123,6 +149,8 @@ class LeafOutbox:
         )
         if lane == OUTQ_LATE:
             self._count(stored)
+        new = [(p.id, s.sequence) for p, s in zip(packets, stored, strict=True) if not s.duplicate]
+        self._lanes.underway.put([i for i, _ in new], [s for _, s in new], time.time_ns())
         return [
             PutResult(packet.id, s.duplicate) for packet, s in zip(packets, stored, strict=True)
         ]
@@ -166,7 +194,7 @@ async def leaf_outbox(
             await ensure_queue(client, max_bytes)
         except LinkError as exc:
             raise OutboxError(str(exc)) from exc
-        yield LeafOutbox(client, lanes, timeout_s)
+        yield LeafOutbox(client, lanes, timeout_s, max_bytes)
 
 
 async def ensure_queue(client: Client, max_bytes: int) -> None:
