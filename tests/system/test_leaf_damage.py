@@ -65,7 +65,7 @@ def test_every_outcome_reaches_the_hub_when_the_queue_is_damaged(
         here.start_hub()
         until = time.monotonic() + 30
         while (status := here.ask("/status"))["outcomes"]["queued"] or not status["hub"]["up"]:
-            assert time.monotonic() < until
+            assert time.monotonic() < until, (status["outcomes"], status["hub"], status["leaf"])
             time.sleep(0.2)
         time.sleep(5)  # twice looked at, and put again
         status = here.settle()
