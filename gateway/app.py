@@ -34,8 +34,10 @@ from gateway.outcomes.lanes import Lanes, in_order
 from gateway.outcomes.outbox import leaf_outbox
 from gateway.outcomes.packet import room_for_numbers
 from gateway.outcomes.thinning import Thinned, Thinner
+from gateway.outcomes.underway import Underway
 from gateway.pipeline import Pipeline
 from gateway.profiles import Catalog, ProfileDirectory
+from gateway.replaying import Replaying
 from gateway.room import Room
 from gateway.roster import Roster
 from gateway.settling import settle
@@ -142,6 +144,7 @@ async def gateway(settings: Settings, notifier: Notifier | None = None) -> Async
         start("aftermath", _tell_set_aside(running))
         start("clock", keep_time(running.clock, running.pipeline, running.store))
         start("shedding", _shedding(running).run())
+        start("replaying", running.replaying.run())
         start("settling", settle(lambda: is_ready(running), running.store.forget_copies))
         await stack.enter_async_context(serve(running, registry))
         running.source.start()
@@ -166,6 +169,7 @@ async def _build(settings: Settings, registry: CollectorRegistry, stack: AsyncEx
     lanes = Lanes(
         in_order(settings.leaf.in_order_backlog, drain_per_s),
         alarms_first=settings.hub.drain_order == "alarms-first",
+        underway=Underway(clock.now_ns),
     )
     name = settings.gateway.name
     outbox = await stack.enter_async_context(
@@ -224,6 +228,7 @@ async def _build(settings: Settings, registry: CollectorRegistry, stack: AsyncEx
         queue=QueueDepth(),
         sights=sights,
         camera_files=CameraDirectory(settings.camera_dirs),
+        replaying=Replaying(store, outbox, lanes.underway, pipeline.notices, name),
         room=Room(settings.gateway.state_dir, settings.store.reserve_bytes),
     )
 

@@ -24,6 +24,7 @@ from gateway.outcomes.thinning import Thinner
 from gateway.pipeline import Pipeline
 from gateway.presence import ONLINE, Sign
 from gateway.profiles import Catalog, ProfileDirectory
+from gateway.replaying import Replaying
 from gateway.room import Room
 from gateway.roster import Roster, is_well
 from gateway.watching import Sights, Watching
@@ -59,6 +60,7 @@ class Running:
     sights: Sights
     camera_files: CameraDirectory
     room: Room
+    replaying: Replaying
     addresses: dict[str, str] = field(default_factory=dict)
     started_at: float = field(default_factory=time.monotonic)
     ended: asyncio.Event = field(default_factory=asyncio.Event)
@@ -107,6 +109,7 @@ def status(running: Running) -> Document:
             "repeated": ledger.outcomes_repeated,
             "refused": ledger.outcomes_refused,
             "thinned": ledger.outcomes_thinned,
+            "put_again": running.replaying.replayed,
             "queued": running.queue.packets,
             "queued_bytes": running.queue.size_bytes,
             "oldest_s": round(running.queue.oldest_age_s, 1),

@@ -362,6 +362,22 @@ class FeatureService:
         await self._on_store(self._store.write_era, change.era)
         self._clock.begin(change)
 
+    async def sent_after(self, time_ns: int) -> list[tuple[str, int]]:
+        """Return ids of the outcomes handed to the leaf since then, and when (ns), in order.
+
+        Raises:
+            StoreError: DuckDB refused.
+        """
+        return await self._on_store(lambda: self._store.sent_after(time_ns))
+
+    async def sent(self, ids: Sequence[str]) -> list[SentOutcome]:
+        """Return outcomes that were handed to the leaf; those that are still kept, in order.
+
+        Raises:
+            StoreError: DuckDB refused.
+        """
+        return await self._on_store(lambda: self._store.sent(ids))
+
     async def sweep(self) -> None:
         """Delete what is out of bounds, and note what time it is.
 

@@ -405,6 +405,43 @@ class DuckStore:
         """Return the rows of a series with start < time <= end, in the order of their times."""
         return StoredRows(self._connection).rows(series, start_ns, end_ns)
 
+    def sent_after(self, time_ns: int) -> list[tuple[str, int]]:
+        """Return ids of the outcomes handed to the leaf since then, and when (ns), in order."""
+        return [
+            (name, time_us * 1000)
+            for name, time_us in self._connection.execute(
+                "SELECT id, epoch_us(time) FROM outcome WHERE time > make_timestamp(?)"
+                " ORDER BY rowid",
+                [time_ns // 1000],
+            ).fetchall()
+        ]
+
+    def sent(self, ids: Sequence[str]) -> list[SentOutcome]:
+        """Return outcomes that were handed to the leaf, as far as they are kept, in order."""
+        found: dict[str, SentOutcome] = {}
+        for (
+            name,
+            time_us,
+            source,
+            plugin,
+            end_us,
+            label,
+            score,
+            packet,
+            received_us,
+        ) in self._connection.execute(
+            "SELECT id, epoch_us(time), source, plugin, epoch_us(window_end), label, score,"
+            " packet, epoch_us(received) FROM outcome WHERE id IN (SELECT unnest(?))"
+            " ORDER BY rowid",
+            [list(ids)],
+        ).fetchall():
+            found[name] = SentOutcome(
+                id=name, time_ns=time_us * 1000, source=source, plugin=plugin,
+                end_ns=end_us * 1000, label=label, score=score, packet=packet,
+                received_ns=received_us * 1000,
+            )  # fmt: skip
+        return list(found.values())
+
     def used_bytes(self) -> int:
         """Return how much of the file is in use."""
         return used_bytes(self._connection)

@@ -215,6 +215,7 @@ class Lane:
             return
         stored = await self._publisher.publish(going)
         self._blame.taken(letter.id for letter in going)
+        self._lanes.underway.gone(letter.id for letter in going)
         self._hub.took()
         self._limit = min(MAX_BATCH, self._limit * 2)
         self._counts.forwarded += len(stored)
@@ -225,6 +226,7 @@ class Lane:
 
     async def _put_aside(self, sequence: int, letter: Letter, why: str) -> None:
         await put_aside(self._client, sequence, letter, why)
+        self._lanes.underway.gone([letter.id])
         self._counts.refused += 1
         self._counts.refused_reason = why
         log.error("the hub does not take a packet for %s: %s", letter.subject, why)

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from gateway.model import Rank
 from gateway.outcomes.hold import Hold
+from gateway.outcomes.underway import Underway
 from gateway.topics import OUTQ_LATE, OUTQ_LIVE
 
 _CAUGHT_UP_S = 5
@@ -43,6 +44,7 @@ class Lanes:
         is_stale: Packets left the late lane otherwise than in order, or nobody has counted yet:
             `recounted` is needed.
         hold: Shared with whoever removes packets.
+        underway: Which packets are in the queue, whichever lane.
     """
 
     in_order_backlog: int
@@ -53,6 +55,7 @@ class Lanes:
     done_late: int = 0
     is_stale: bool = True
     hold: Hold = field(default_factory=Hold)
+    underway: Underway = field(default_factory=Underway)
 
     def choose(self, rank: Rank = "routine") -> str:
         """Return the lane that the next outcomes are put in.

@@ -18,9 +18,10 @@ from nats.aio.client import Client
 from gateway.errors import OutboxError
 from gateway.model import Packet
 from gateway.outcomes.lanes import Lanes
-from gateway.outcomes.link import LinkError, ask, connection
+from gateway.outcomes.link import LinkError, NoListenerError, ask, connection
 from gateway.outcomes.plan import carry_out_plans
 from gateway.outcomes.publishing import MAX_BATCH, Letter, Publisher, Stored
+from gateway.outcomes.underway import Span
 from gateway.topics import OUTQ_LATE, OUTQ_STREAM
 
 log = logging.getLogger(__name__)
@@ -103,6 +104,8 @@ class LeafOutbox:
                     results += await self._put(packets[begin : begin + MAX_BATCH])
             except LinkError as exc:
                 self._lanes.is_stale = True  # what was not answered may be stored
+                if isinstance(exc, NoListenerError) or exc.err_code == _NO_STREAM:
+                    await self._make_anew()
                 full = exc.err_code == _STORE_FAILED
                 raise OutboxError(str(exc), _FULL_RETRY_S if full else _RETRY_S) from exc
         return results
@@ -141,12 +144,35 @@ class LeafOutbox:
             age_s = max(0.0, time.time() - datetime.fromisoformat(state["first_ts"]).timestamp())
         return Depth(int(state["messages"]), int(state["bytes"]), age_s)
 
+    async def span(self) -> Span:
+        """Say from which to which sequence the queue has packets.
+
+        Raises:
+            OutboxError: The leaf is away.
+        """
+        try:
+            info = await ask(self._client, f"$JS.API.STREAM.INFO.{OUTQ_STREAM}")
+        except LinkError as exc:
+            raise OutboxError(str(exc)) from exc
+        state = info["state"]
+        last = int(state["last_seq"])
+        return Span(int(state["first_seq"]) if state["messages"] else last + 1, last)
+
+    async def _make_anew(self) -> None:
+        """Make the queue that the leaf does not have any more, if it answers at all."""
+        try:
+            await ensure_queue(self._client, self._max_bytes)
+        except LinkError as exc:
+            log.debug("the queue is not there: %s", exc)
+
     async def _put(self, packets: Sequence[Packet]) -> list[PutResult]:
         if self._lanes.is_stale:
             await self._recount()
         letters = [self._letter(packet) for packet in packets]
         stored = await self._publisher.publish(letters)
         self._count(letters, stored)
+        new = [(p.id, s.sequence) for p, s in zip(packets, stored, strict=True) if not s.duplicate]
+        self._lanes.underway.put([i for i, _ in new], [s for _, s in new])
         return [
             PutResult(packet.id, s.duplicate) for packet, s in zip(packets, stored, strict=True)
         ]

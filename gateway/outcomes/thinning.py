@@ -158,6 +158,7 @@ class Thinner:
                 )
             )
             gone = [*(q.sequence for q in going), *(sequence for sequence, _, _ in earlier)]
+            self._lanes.underway.gone(named(q.payload)[0] for q in going)
             try:
                 await self._outbox.put_with(packet, plan_letter(packet.id, gone))
             finally:

@@ -11,7 +11,7 @@ from gateway.config import load_settings
 from gateway.doctor import examination
 from gateway.doctor.clock import set_back, taken, wrong
 from gateway.doctor.devices import crowded, noisy, silent
-from gateway.doctor.disk import bound_bytes, inodes, space
+from gateway.doctor.disk import bound_bytes, disk, inodes, space
 from gateway.doctor.examination import configuration, examine, look_at
 from gateway.doctor.files import certificates, expiry, secrets, state
 from gateway.doctor.finding import Box, Finding
@@ -57,6 +57,31 @@ def box(tmp_path: Path) -> Box:
 def test_each_finding_is_as_bad_as_it_is(finding: Finding, expected: str) -> None:
     assert finding.state == expected
     assert bool(finding.do) == (expected != "ok"), "what is wrong says what to do"
+
+
+def test_what_was_set_aside_is_told_with_what_to_do(tmp_path: Path) -> None:
+    state_dir = tmp_path / "state"
+    stream = state_dir / "leaf/set-aside/20260601T000000Z-1-OUTQ"
+    stream.mkdir(parents=True)
+    folder = state_dir / "set-aside/20260601T000000Z-1"
+    folder.mkdir(parents=True)
+    (folder / "reason.json").write_text(
+        '{"what": "store", "error": "Corrupt database file", "time_ns": 1, "salvaged": null}'
+    )
+    found = [each for each in disk(box(tmp_path)) if "set aside" in each.says]
+    assert [each.state for each in found] == ["warn", "warn"]
+    assert "Corrupt database file" in found[0].says
+    assert str(stream) in found[1].says
+    assert all(each.do for each in found)
+
+
+def test_readings_that_are_held_are_told_when_the_disk_is_full(tmp_path: Path) -> None:
+    (tmp_path / "state").mkdir()
+    status = {"disk": {"level": "full", "holds": "the disk is full", "free_bytes": 0}}
+    looked = Box(box(tmp_path).settings, status=status)
+    assert [f.state for f in disk(looked) if "not stored now" in f.says] == ["fail"]
+    status["disk"] = {"level": "low", "holds": "", "free_bytes": 5}
+    assert [f.state for f in disk(looked) if "reserve_bytes" in f.says] == ["warn"]
 
 
 @pytest.mark.parametrize(
