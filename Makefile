@@ -6,7 +6,7 @@ PIP := $(PY) -m pip install --quiet --disable-pip-version-check --no-deps
 export ORT_DISABLE_TELEMETRY := 1
 
 .PHONY: help install install-dev demo check check-units test test-box test-box-small \
-	test-box-limits test-arm64 bench model lock man deb apt-repo clean
+	test-arm64 bench model lock man deb apt-repo clean
 .DELETE_ON_ERROR:
 
 help: ## this list
@@ -52,9 +52,6 @@ test-box: install-dev ## a clean Debian 12 box: dist/*.deb from installation to 
 
 test-box-small: install-dev ## the same with 1 GB and 2 cores under load; root
 	@nice $(PY) -m tests.box small
-
-test-box-limits: install-dev ## units held to memory and addresses in an emulated machine; root
-	@nice $(PY) -m tests.box limits
 
 test-arm64: install-dev ## the same as test-box on an emulated arm64 board; root, many minutes
 	@nice $(PY) -m tests.box arm64
