@@ -6,7 +6,7 @@ PIP := $(PY) -m pip install --quiet --disable-pip-version-check --no-deps
 export ORT_DISABLE_TELEMETRY := 1
 
 .PHONY: help install install-dev demo check check-units test faults test-box test-box-small \
-	test-box-limits test-arm64 bench model lock man deb apt-repo clean
+	test-arm64 bench model lock man deb apt-repo clean
 .DELETE_ON_ERROR:
 
 help: ## this list
@@ -53,9 +53,6 @@ test-box: install-dev ## a clean Debian 12 box: dist/*.deb from installation to 
 
 test-box-small: install-dev ## the same with 1 GB and 2 cores under load; root
 	@nice $(PY) -m tests.box small
-
-test-box-limits: install-dev ## units held to memory and addresses in an emulated machine; root
-	@nice $(PY) -m tests.box limits
 
 faults: install-dev ## faults under load, by a seed (SEED=.. ROUNDS=1000); root for power cuts
 	@tests/get-mosquitto.sh
