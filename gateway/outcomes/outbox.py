@@ -29,6 +29,7 @@ DUPLICATE_WINDOW_S = 120
 _STORE_FAILED = 10077  # above all "maximum bytes exceeded": the queue is full
 _NO_STREAM = 10059
 _NOT_FOUND = 10037
+_ID = 16  # 80 bits of a packet's id tell it from all others of two minutes
 _PLAN_BYTES = 1_000_000  # of what the account may store besides the queue
 _FULL_RETRY_S = 2.0
 _NS = 1_000_000_000
@@ -103,7 +104,8 @@ class LeafOutbox:
             except LinkError as exc:
                 self._lanes.is_stale = True  # what was not answered may be stored
                 full = exc.err_code == _STORE_FAILED
-                raise OutboxError(str(exc), _FULL_RETRY_S if full else 1.0) from exc
+                text = f"no room in the queue, evaluation waits ({exc})" if full else str(exc)
+                raise OutboxError(text, _FULL_RETRY_S if full else 1.0) from exc
         return results
 
     async def put_with(self, packet: Packet, plan: Letter) -> None:
@@ -159,7 +161,7 @@ class LeafOutbox:
     def _letter(self, packet: Packet) -> Letter:
         lane = self._lanes.choose(packet.rank)
         subject = f"{lane}.{packet.rank}.{packet.subject}"
-        return Letter(packet.id, packet.source, subject, packet.payload, {})
+        return Letter(packet.id[:_ID], packet.source, subject, packet.payload, {})
 
     def _count(self, letters: list[Letter], stored: list[Stored]) -> None:
         new = [

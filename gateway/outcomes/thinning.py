@@ -21,8 +21,8 @@ from gateway.outcomes.plan import carry_out_plans, plan_letter
 
 log = logging.getLogger(__name__)
 
-HIGH = 0.90
-LOW = 0.80
+HIGH = 0.98
+LOW = 0.90
 _ROUTINE = "outq.*.routine.>"
 _PARTS = (128, 32, 8, 1)  # fewer where there are so many sources that their newest ones fill them
 _MOST_REMOVED = 1000  # by one plan: what follows waits half a second for it
