@@ -82,8 +82,8 @@ def linked(status: Document) -> Finding:
         return warn(
             f"the hub does not take {found['refused']:,} outcomes: {found['refused_reason']}; "
             "they are kept here",
-            "what this gateway may publish there, and its stream's subjects and sizes; then "
-            "restart the gateway, which tries them again",
+            "what this gateway may publish there, and its stream's subjects and sizes; they are "
+            "tried again each hour, and when the gateway starts",
         )
     if waiting["oldest_s"] > _OLD_QUEUE_S:
         return warn(f"the hub takes outcomes slowly: {queued}", "a faster link, or less to tell")

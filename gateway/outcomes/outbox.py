@@ -177,6 +177,7 @@ class LeafOutbox:
         info = await ask(
             self._client, f"$JS.API.STREAM.INFO.{OUTQ_STREAM}", {"subjects_filter": late}
         )
+        self._lanes.hold.note_newest(int(info["state"]["last_seq"]))
         waiting = sum((info["state"].get("subjects") or {}).values())
         oldest = await sequence_of(self._client, {"seq": 1, "next_by_subj": late})
         newest = await sequence_of(self._client, {"last_by_subj": late})
@@ -203,10 +204,19 @@ async def leaf_outbox(
         try:
             client = await stack.enter_async_context(connection(url, gateway, "weir outbox"))
             await ensure_queue(client, max_bytes)
-            await carry_out_plans(client)
+            await _finish_plans(client)
         except LinkError as exc:
             raise OutboxError(str(exc)) from exc
         yield LeafOutbox(client, lanes, max_bytes, timeout_s)
+
+
+async def _finish_plans(client: Client) -> None:
+    try:
+        await carry_out_plans(client)
+    except LinkError as exc:
+        if not exc.err_code:
+            raise
+        log.error("a plan of thinning is not carried out: %s", exc)  # noqa: TRY400 - says it all
 
 
 async def ensure_queue(client: Client, max_bytes: int) -> None:
