@@ -88,8 +88,10 @@ class GatewayCollector(Collector):
         )
         hub = running.forwarder.state()
         yield CounterMetricFamily("weir_forwarded", "Outcomes the hub stored", hub.forwarded)
-        yield CounterMetricFamily(
-            "weir_refused_by_hub", "Outcomes moved aside: the hub does not take them", hub.refused
+        yield GaugeMetricFamily(
+            "weir_refused_by_hub",
+            "Outcomes that lie aside: the hub does not take them",
+            hub.refused,
         )
         yield GaugeMetricFamily("weir_hub_up", "The hub takes outcomes", float(hub.up))
         leaf = running.leaf.state()

@@ -121,6 +121,8 @@ def _outcomes(outcomes: Document) -> str:
         text += f" ({size(outcomes['queued_bytes'])}, the oldest {span(outcomes['oldest_s'])})"
     if outcomes["refused"]:
         text += f", [red]{outcomes['refused']:,} refused[/red] (too large for a packet)"
+    if outcomes.get("thinned"):
+        text += f", [red]{outcomes['thinned']:,} removed[/red]: the queue was full"
     return text
 
 
@@ -128,7 +130,11 @@ def _hub(hub: Document) -> str:
     if not hub["url"]:
         return "none set: outcomes are kept until \\[hub] url is"
     if hub["up"]:
-        return f"{escape(hub['url'])}, [green]up[/green], {hub['forwarded']:,} brought over"
+        text = f"{escape(hub['url'])}, [green]up[/green], {hub['forwarded']:,} brought over"
+        if hub.get("refused"):
+            why = escape(hub["refused_reason"])
+            text += f", [red]{hub['refused']:,} not taken[/red] and kept here ({why})"
+        return text
     reason = f": {escape(hub['reason'])}" if hub["reason"] else ""
     return f"{escape(hub['url'])}, [red]away[/red]{reason}; outcomes wait here"
 

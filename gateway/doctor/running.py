@@ -84,6 +84,13 @@ def linked(status: Document) -> Finding:
             f"the hub {found['url']} takes no outcomes: {found['reason']}; {queued}",
             "nothing is lost; weir join tries it and says why",
         )
+    if found.get("refused"):
+        return warn(
+            f"the hub does not take {found['refused']:,} outcomes: {found['refused_reason']}; "
+            "they are kept here",
+            "what this gateway may publish there, and its stream's subjects and sizes; they are "
+            "tried again each hour, and when the gateway starts",
+        )
     if waiting["oldest_s"] > _OLD_QUEUE_S:
         return warn(f"the hub takes outcomes slowly: {queued}", "a faster link, or less to tell")
     return ok(f"the hub {found['url']} takes outcomes; {found['forwarded']:,} brought over")

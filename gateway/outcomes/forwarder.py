@@ -17,6 +17,8 @@ from gateway.topics import OUTQ_LATE, OUTQ_LIVE
 
 log = logging.getLogger(__name__)
 
+_TRY_AGAIN_S = 3600.0
+
 
 @dataclass(frozen=True, slots=True)
 class ForwarderState:
@@ -29,8 +31,8 @@ class ForwarderState:
         forwarded_late: Those of the late lane.
         duplicates: Those that the hub had already.
         late_waiting: Packets in the late lane.
-        refused: Packets that the hub does not take and that were moved aside; each start tries them
-            again.
+        refused: Packets that the hub does not take and that lie aside; each hour, and each start,
+            tries them again.
         refused_reason: Why it did not take the last of them.
         last_error: What ended a session last; "" if nothing did.
         last_forward_ns: When the hub acknowledged last, Unix time; 0 if it never did.
@@ -74,7 +76,6 @@ class Forwarder:
         self._drain_per_s = drain_per_s
         self._timeout_s = timeout_s
         self._counts = Counts()
-        self._tried_again = False
         self._hub: HubWatch | None = None
 
     def state(self) -> ForwarderState:
@@ -104,16 +105,11 @@ class Forwarder:
                 await asyncio.sleep(random.uniform(0.2, 1.0))  # noqa: S311 - jitter, not a secret
 
     async def _run_on(self, client: Line) -> None:
-        if not self._tried_again:
-            count = await try_again(client)
-            self._tried_again = True
-            if count:
-                log.info("forwarder: %d packets that the hub refused are tried again", count)
-                self._lanes.is_stale = True
         self._hub = hub = HubWatch(client, self._gateway, self._lanes)
         try:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(hub.run(), name="hub watch")
+                tasks.create_task(self._try_again(client), name="refused again")
                 for name in (OUTQ_LIVE, OUTQ_LATE):
                     lane = Lane(
                         name,
@@ -127,6 +123,20 @@ class Forwarder:
                     tasks.create_task(lane.run(), name=f"forward {name}")
         finally:
             hub.lost("forwarder is stopped")
+
+    async def _try_again(self, client: Line) -> None:
+        """Bring back what the hub refused, now and then: what it permits may have changed."""
+        while True:
+            try:
+                count = await try_again(client)
+            except LinkError as exc:
+                log.info("forwarder: what was refused is not tried again yet: %s", exc)
+            else:
+                if count:
+                    log.info("forwarder: %d packets that the hub refused are tried again", count)
+                    self._counts.refused = max(0, self._counts.refused - count)
+                    self._lanes.is_stale = True
+            await asyncio.sleep(_TRY_AGAIN_S)
 
     def _note(self, exc: LinkError) -> None:
         self._counts.last_error = str(exc)

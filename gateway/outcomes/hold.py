@@ -27,6 +27,11 @@ class Hold:
         """Note that a lane was sent up to here."""
         self.sent[lane] = max(self.sent.get(lane, 0), sequence)
 
+    def note_newest(self, sequence: int) -> None:
+        """Take over what the stream says of its newest: if that is less, it is another stream."""
+        if any(sequence < sent for sent in self.sent.values()):
+            self.sent.clear()
+
     def is_untouched(self, lane: str, sequence: int) -> bool:
         """Say whether a packet was never given to the hub."""
         return sequence > self.sent.get(lane, 0)

@@ -21,14 +21,15 @@ from gateway.outcomes.plan import carry_out_plans, plan_letter
 
 log = logging.getLogger(__name__)
 
-HIGH = 0.90
-LOW = 0.80
+HIGH = 0.98
+LOW = 0.90
 _ROUTINE = "outq.*.routine.>"
 _PARTS = (128, 32, 8, 1)  # fewer where there are so many sources that their newest ones fill them
 _MOST_REMOVED = 1000  # by one plan: what follows waits half a second for it
 _LOOK_S = 1.0
 _IN_VAIN_S = 60.0
 _AGAIN_S = 0.5
+_MOST_TRIES = 60
 _MOST_TOLD = 999_999  # a number in a packet has six digits
 _NS = 1_000_000_000
 
@@ -190,15 +191,14 @@ class Thinner:
         return earlier
 
     async def _carry_out(self, client: Client) -> None:
-        """Carry the plan out; while it is half done nothing else may be."""
-        while True:
+        """Carry the plan out. While it is half done nothing is forwarded, but not for ever."""
+        for _ in range(_MOST_TRIES):
             try:
-                await carry_out_plans(client)
+                return await carry_out_plans(client)
             except LinkError as exc:
                 log.warning("thinning waits: %s", exc)
                 await asyncio.sleep(_AGAIN_S)
-            else:
-                return
+        return await carry_out_plans(client)
 
 
 async def _parts(reader: QueueReader, parts: int) -> tuple[list[int], list[int]]:

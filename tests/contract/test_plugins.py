@@ -29,6 +29,11 @@ async def test_plugin_passes_its_own_test_when_run_in_a_worker(folder: Path) -> 
     assert report.ok, (report.cases, report.log)
 
 
+def test_anomalies_are_alarms_and_counts_are_not() -> None:
+    ranks = {f.name: load_manifest(f).outcome.rank for f in (SHIPPED / "plugins").iterdir()}
+    assert ranks == {"machine-anomaly": "alarm", "people-flow": "routine"}
+
+
 @pytest.mark.parametrize("code", [False, True])
 async def test_scaffold_passes_its_own_test_when_it_is_new(tmp_path: Path, code: bool) -> None:
     report = await check_plugin(new_plugin("fresh", tmp_path, code=code))

@@ -54,6 +54,7 @@ async def test_a_notice_is_an_outcome_when_it_is_told(around: Surroundings) -> N
     content = decode(packet.payload)
     assert (content.source, content.kind, content.label) == ("pump-1", "device-silent", "silent")
     assert packet.subject.startswith("outcomes.gw-1.gateway.device.device-silent.")
+    assert packet.rank == "alarm"
 
 
 async def test_a_notice_is_told_once_when_the_gateway_starts_again(around: Surroundings) -> None:

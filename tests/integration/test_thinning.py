@@ -62,8 +62,8 @@ class Parts(NamedTuple):
         """Put packets until no more than `HIGH` of the room is left; return the next number."""
         number = first
         while (await self.outbox.depth()).size_bytes < HIGH * ROOM:
-            await self.outbox.put([make(n) for n in range(number, number + 50)])
-            number += 50
+            await self.outbox.put([make(n) for n in range(number, number + 20)])
+            number += 20
         return number
 
 

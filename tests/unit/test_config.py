@@ -51,7 +51,9 @@ def test_unknown_key_is_told_with_the_nearest_when_misspelled(tmp_path: Path) ->
 
 def test_unknown_key_is_told_with_all_known_when_nothing_is_near(tmp_path: Path) -> None:
     [problem] = problems(write(tmp_path, "[hub]\nxyz = 1\n"))
-    assert problem.endswith("known here: url, credentials_file, login_file, ca_file")
+    assert problem.endswith(
+        "known here: url, credentials_file, login_file, ca_file, drain_per_s, drain_order"
+    )
 
 
 def test_unknown_key_of_an_asset_is_told_when_it_lies_in_a_list(tmp_path: Path) -> None:

@@ -125,6 +125,14 @@ def test_a_unit_is_judged_by_what_systemd_says(properties: str, expected: str) -
     assert condition("weir-leaf.service", found).state == expected
 
 
+def test_packets_that_the_hub_refuses_are_told_with_the_reason() -> None:
+    hub = {"url": "tls://h", "up": True, "reason": "", "forwarded": 5}
+    refused = {"refused": 3, "refused_reason": "message size exceeds maximum allowed"}
+    finding = linked({"hub": hub | refused, "outcomes": {"queued": 3, "oldest_s": 9e5}})
+    assert finding.state == "warn"
+    assert "3 outcomes: message size exceeds maximum allowed" in finding.says
+
+
 def test_a_hub_that_is_away_is_told_with_what_waits() -> None:
     hub = {"url": "tls://h", "up": False, "reason": "no link", "forwarded": 0}
     finding = linked({"hub": hub, "outcomes": {"queued": 1200, "oldest_s": 60.0}})

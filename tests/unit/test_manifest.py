@@ -53,6 +53,7 @@ def test_defaults_hold_when_the_manifest_is_small(tmp_path: Path) -> None:
     assert manifest.window_spec.sql == "select 1"
     assert manifest.window_spec.length_s == 60
     assert manifest.report.every_s == 60
+    assert manifest.outcome.rank == "routine"
     assert not manifest.has_code
     assert len(manifest.identity.model_sha256) == 64
 

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.outcomes.lanes import Lanes
+from gateway.outcomes.lanes import Lanes, in_order
 from gateway.topics import OUTQ_LATE, OUTQ_LIVE
 
 
@@ -89,3 +89,17 @@ def test_hub_gets_packets_in_order_unless_the_backlog_was_long(
         assert lanes.waiting == len(queues[OUTQ_LATE])
     in_order = [n for n in hub if n not in overtook]
     assert in_order == sorted(in_order)
+
+
+def test_only_alarms_pass_a_short_backlog_when_alarms_go_first() -> None:
+    lanes = Lanes(10, alarms_first=True, hub_up=True)
+    lanes.put_late(5, 5)
+    assert (lanes.choose("alarm"), lanes.choose("routine")) == (OUTQ_LIVE, OUTQ_LATE)
+    lanes.hub_up = False
+    assert lanes.choose("alarm") == OUTQ_LATE
+
+
+def test_outcomes_queue_behind_no_more_than_is_soon_gone_when_the_rate_is_limited() -> None:
+    assert in_order(5000, 0) == 5000
+    assert in_order(5000, 20) == 100
+    assert in_order(50, 20) == 50
