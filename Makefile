@@ -6,7 +6,7 @@ PIP := $(PY) -m pip install --quiet --disable-pip-version-check --no-deps
 export ORT_DISABLE_TELEMETRY := 1
 
 .PHONY: help install install-dev demo check check-units test faults test-box test-box-small \
-	test-arm64 bench model lock man deb apt-repo clean
+	test-box-limits test-arm64 bench model lock man deb apt-repo clean
 .DELETE_ON_ERROR:
 
 help: ## this list
@@ -45,6 +45,7 @@ check-units: ## how closed the systemd units are; each at most 2.0 of 10
 test: install-dev ## all tests, with real servers; a few minutes
 	@tests/get-mosquitto.sh
 	@tests/get-gstreamer.sh
+	@tests/get-faketime.sh
 	$(PY) -m pytest
 
 test-box: install-dev ## a clean Debian 12 box: dist/*.deb from installation to purge; root, a minute
@@ -52,6 +53,9 @@ test-box: install-dev ## a clean Debian 12 box: dist/*.deb from installation to 
 
 test-box-small: install-dev ## the same with 1 GB and 2 cores under load; root
 	@nice $(PY) -m tests.box small
+
+test-box-limits: install-dev ## units held to memory and addresses in an emulated machine; root
+	@nice $(PY) -m tests.box limits
 
 faults: install-dev ## faults under load, by a seed (SEED=.. ROUNDS=1000); root for power cuts
 	@tests/get-mosquitto.sh

@@ -1,6 +1,6 @@
 """All measurements behind the README's figures: ``make bench``, or one by name.
 
-python -m benchmarks [profiles] [skab] [path] [ceiling] [cameras]
+python -m benchmarks [profiles] [skab] [path] [ceiling] [cameras] [noisy]
 """
 
 import os
@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks import cameras, path, profiles, skab
+from benchmarks import cameras, noisy, path, profiles, skab
 
 _ROOT = Path(__file__).parents[1]
 _DATA = Path(os.environ.get("SHARED_DATA", _ROOT.parent / "shared")) / "data"
@@ -42,6 +42,7 @@ MEASUREMENTS: dict[str, Callable[[], None]] = {
     "path": _path,
     "ceiling": _ceiling,
     "cameras": cameras.main,
+    "noisy": noisy.measure,
 }
 
 

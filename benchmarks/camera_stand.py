@@ -76,11 +76,13 @@ class Means:
         program: The `gst-python` that tests/get-gstreamer.sh makes.
         model: FastestDet.
         clip: What cameras send: people who walk past.
+        plugins: Folders to measure the speed of, instead of those that are made for it.
     """
 
     program: str
     model: Path
     clip: Path
+    plugins: tuple[Path, ...] = ()
 
 
 def write_plugin(

@@ -1,6 +1,7 @@
 """Cameras: speed, how many, how long, INT8 against FP32, and trouble. Tables, or JSON.
 
 python -m benchmarks.cameras [speed] [int8] [many] [one] [chaos] [count] [--json FILE]
+python -m benchmarks.cameras speed --plugin FOLDER [--clip VIDEO]    # of a model of your own
 """
 
 import argparse
@@ -30,6 +31,21 @@ Document = dict[str, Any]
 
 def speed(folder: Path, means: Means) -> Document:
     """Print the whole path's speed on one core against the bare model's."""
+    plugins = means.plugins or _plugins(folder, means)
+    found = [camera_speed.measure(plugin, means.clip) for plugin in plugins]
+    print("on one core: decode, fit, look, count, packet; and the model alone")
+    for each in found:
+        print(f"  {each.model}: the model alone {1000 / each.bare.ms:.0f} frames/s,"
+              f" {each.bare.cpu_ms:.2f} ms of processor time")  # fmt: skip
+        for way in each.ways:
+            _print_way(way, each.bare)
+    if not means.plugins:
+        print("  (heavy: random weights, the cost of a small YOLO at 640 x 640)")
+    return {each.model: dataclasses.asdict(each) for each in found}
+
+
+def _plugins(folder: Path, means: Means) -> tuple[Path, ...]:
+    """Return the folders of those that are measured when nobody names others."""
     dirs = folder / "plugins"
     plugins = [write_plugin(dirs, means.model, name="fastestdet")]
     if any(_PEOPLE_FLOW.glob("*.onnx")):
@@ -38,15 +54,21 @@ def speed(folder: Path, means: Means) -> Document:
     plugins.append(
         write_plugin(dirs, heavy, name="heavy", frame=_HEAVY_FRAME, detect=_HEAVY_DETECT)
     )
-    found = [camera_speed.measure(plugin, means.clip) for plugin in plugins]
-    print("frames/s on one core: decode, fit, look, count, packet; and the model alone")
-    for each in found:
-        print(f"  {each.model:12} whole {each.whole_fps:7.1f}  bare {each.bare_fps:7.1f}"
-              f"  share {each.share:4.0%}  (wanted: {_MUST_SHARE:.0%})")  # fmt: skip
-        stages = ", ".join(f"{stage} {ms:.2f}" for stage, ms in each.stages_ms.items())
-        print(f"    ms a frame: {stages}")
-    print("  (heavy: random weights, the cost of a small YOLO at 640 x 640)")
-    return {each.model: dataclasses.asdict(each) | {"share": each.share} for each in found}
+    return tuple(plugins)
+
+
+def _print_way(way: camera_speed.Way, bare: camera_speed.Cost) -> None:
+    around_ms = way.frame.cpu_ms - bare.cpu_ms
+    decode_ms = way.stages_ms["decode"] + way.stages_ms["to BGR"]
+    print(f"    {way.cameras} camera{'s' * (way.cameras > 1)}:"
+          f" {1000 / way.frame.ms:.0f} frames/s, {way.frame.cpu_ms:.2f} ms of processor time;"
+          f" share {way.share.ms:.0%}, of processor time {way.share.cpu_ms:.0%}"
+          f" (wanted {_MUST_SHARE:.0%}; with nothing but decoding"
+          f" {bare.cpu_ms / (bare.cpu_ms + decode_ms):.0%})")  # fmt: skip
+    print(f"      {around_ms:.2f} ms a frame around the model: {_MUST_SHARE:.0%} from a model of"
+          f" {around_ms * _MUST_SHARE / (1 - _MUST_SHARE):.1f} ms on")  # fmt: skip
+    stages = ", ".join(f"{stage} {ms:.2f}" for stage, ms in way.stages_ms.items())
+    print(f"      ms a frame: {stages}")
 
 
 def int8(folder: Path, means: Means) -> Document:
@@ -62,10 +84,11 @@ def int8(folder: Path, means: Means) -> Document:
     for kind, model in (("fp32", full), ("int8", quick[0])):
         plugins.append(_variant(folder / kind, text, model))
     images = camera_speed.frames(means.clip, 300, every=4)
-    fast = [camera_speed.measure(plugin, means.clip, 4.0) for plugin in plugins]
+    fast = [camera_speed.measure(plugin, means.clip) for plugin in plugins]
     like = camera_speed.compare(plugins[0], plugins[1], images)
     for kind, each in zip(("FP32", "INT8"), fast, strict=True):
-        print(f"  {kind}: model alone {each.bare_fps:.0f} frames/s, whole {each.whole_fps:.0f}")
+        whole = ", ".join(f"{1000 / way.frame.ms:.0f} with {way.cameras}" for way in each.ways)
+        print(f"  {kind}: model alone {1000 / each.bare.ms:.0f} frames/s, whole {whole} cameras")
     print(f"  objects found in {len(images)} frames: FP32 {like.found[0]}, INT8 {like.found[1]};"
           f" {like.same:.1%} of FP32's are INT8's too, score differs by {like.score_change:.3f};"
           f" as many in {like.frames_same_count:.1%} of the frames")  # fmt: skip
@@ -154,20 +177,28 @@ _ALONE = ("speed", "int8")
 """They need no RTSP server."""
 
 
-def main(names: tuple[str, ...] = (), report: Path | None = None) -> None:
+def main(
+    names: tuple[str, ...] = (),
+    report: Path | None = None,
+    plugins: tuple[Path, ...] = (),
+    clip: Path = _DATA / "person.mp4",
+) -> None:
     """Run the measurements named, or all, and print what they gave.
 
     Args:
         names: Of ``MEASUREMENTS``.
         report: Where to write the same as JSON.
+        plugins: Folders of plugins with a ``[detect]`` whose speed is measured, and nothing else.
+        clip: A video.
     """
     program = _ROOT / ".tools" / "bin" / "gst-python"
-    means = Means(str(program), _DATA / "FastestDet.onnx", _DATA / "person.mp4")
-    if not means.model.is_file() or not means.clip.is_file():
-        print(f"left out: no FastestDet.onnx and person.mp4 in {_DATA}")
+    means = Means(str(program), _DATA / "FastestDet.onnx", clip, plugins)
+    wanted = [means.clip] if plugins else [means.clip, means.model]
+    if missing := [file for file in wanted if not file.is_file()]:
+        print(f"left out: no {' and '.join(map(str, missing))}")
         return
     documents: Document = {}
-    for name in names or tuple(MEASUREMENTS):
+    for name in ("speed",) if plugins else names or tuple(MEASUREMENTS):
         if name not in _ALONE and not program.is_file():
             print(f"{name}: left out: no RTSP server, see tests/get-gstreamer.sh")
             continue
@@ -182,5 +213,14 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(prog="python -m benchmarks.cameras", description=__doc__)
     parser.add_argument("names", nargs="*", choices=[[], *MEASUREMENTS])
     parser.add_argument("--json", type=Path, metavar="FILE")
+    parser.add_argument(
+        "--plugin",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="FOLDER",
+        help="measure the speed of this plugin, which has a [detect]; may be given again",
+    )
+    parser.add_argument("--clip", type=Path, default=_DATA / "person.mp4", metavar="VIDEO")
     options = parser.parse_args()
-    main(tuple(options.names), options.json)
+    main(tuple(options.names), options.json, tuple(options.plugin), options.clip)

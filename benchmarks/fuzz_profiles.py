@@ -1,21 +1,15 @@
-"""Fuzzed payloads through all profiles: nothing may crash, and nothing unsound come out.
+"""Fuzzed payloads through all profiles: nothing may crash, and nothing unsound come out."""
 
-python -m benchmarks.fuzz_profiles --count 1000000
-"""
-
-import argparse
 import math
 import random
 import string
-import sys
-import time
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import orjson
 
+from benchmarks.fuzzed import TAKEN, Fuzzed, fuzz
 from gateway.errors import DecodeError, UnclaimedError
 from gateway.model import Decoded, RawMessage, Reading
 from gateway.profiles import Catalog
@@ -135,50 +129,20 @@ def _unsound_reading(reading: Reading) -> str:
     return "" if plausible else f"time {time_ns}"
 
 
-def fuzz(count: int, seed: int = 1) -> tuple[Counter[str], list[str]]:
-    """Decode so many messages.
+def payloads(count: int, seed: int) -> Fuzzed:
+    """Fuzz the payload decoders, with all profiles loaded."""
+    catalog = Catalog.load([SHIPPED], "Europe/Berlin")
 
-    Returns:
-        How many were decoded or refused, by reason; and what should not have happened.
-    """
-    catalog, fuzzer = Catalog.load([SHIPPED], "Europe/Berlin"), Fuzzer(seed)
-    seen: Counter[str] = Counter()
-    wrong: list[str] = []
-    for _ in range(count):
-        message = fuzzer.message()
+    def take(message: RawMessage) -> str:
         try:
             decoded = catalog.decode(message)
         except UnclaimedError:
-            seen["unclaimed"] += 1
+            return "unclaimed"
         except DecodeError as exc:
-            seen[exc.reason] += 1
-        except Exception as exc:  # noqa: BLE001 - this is what is looked for
-            wrong.append(f"{type(exc).__name__}: {exc}: {message.topic} {message.payload[:200]!r}")
-        else:
-            seen["decoded"] += 1
-            said = unsound(decoded)
-            if said:
-                wrong.append(f"{said}: {message.topic} {message.payload[:200]!r}")
-    return seen, wrong
+            return exc.reason
+        said = unsound(decoded)
+        if said:
+            raise ValueError(said)
+        return TAKEN
 
-
-def main() -> int:
-    """Print what became of the messages; the exit code is 1 if anything is wrong."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--count", type=int, default=1_000_000)
-    parser.add_argument("--seed", type=int, default=1)
-    given = parser.parse_args()
-    began = time.perf_counter()
-    seen, wrong = fuzz(given.count, given.seed)
-    spent_s = time.perf_counter() - began
-    print(f"{given.count:,} messages in {spent_s:.0f} s")
-    for reason, number in seen.most_common():
-        print(f"  {reason:20} {number:>10,}")
-    print(f"wrong: {len(wrong)}")
-    for line in wrong[:20]:
-        print(f"  {line}")
-    return int(bool(wrong))
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    return fuzz(take, Fuzzer(seed).message, count)

@@ -1,6 +1,6 @@
 """A load of small JSON messages over MQTT, cheap enough to share two cores with what it loads.
 
-A few plain sockets speak hand-encoded MQTT 3.1.1. Every message is ``sensors/bench-<nnn>`` with
+A few plain sockets speak hand-encoded MQTT 3.1.1. Every message is ``sensors/<name>-<nnn>`` with
 three readings and ``ts``, the moment of sending in Unix nanoseconds. Messages leave in bursts at
 most `TICK_S` apart. Goes to loopback only, and stops by itself.
 
@@ -50,6 +50,8 @@ class Load:
         qos: 0 or 1.
         connections: How many sockets the devices share; a device stays on one.
         sequence: The first reading is the device's running number, from 0.
+        name: Begins the devices' names.
+        garbage: What is sent cannot be decoded.
     """
 
     port: int
@@ -60,6 +62,8 @@ class Load:
     qos: int = 0
     connections: int = 4
     sequence: bool = False
+    name: str = "bench"
+    garbage: bool = False
 
     @property
     def messages(self) -> int:
@@ -176,11 +180,13 @@ class Messages:
         self._devices = load.devices
         self._sequence = load.sequence
         self._tails = [_tail(n, sequence=load.sequence) for n in range(_TAILS)]
+        if load.garbage:
+            self._tails = [tail.replace(b"}", b"]") for tail in self._tails]
         body_bytes = len(b'{"ts":') + 19 + len(self.tail(0))
         qos_bytes = 2 if load.qos else 0
         self._heads = []
         for device in range(load.devices):
-            topic = f"sensors/bench-{device:03d}".encode()
+            topic = f"sensors/{load.name}-{device:03d}".encode()
             rest = 2 + len(topic) + qos_bytes + body_bytes
             head = bytes([0x30 | load.qos << 1]) + length(rest) + struct.pack("!H", len(topic))
             self._heads.append(head + topic)
@@ -322,6 +328,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--qos", type=int, choices=(0, 1), default=0)
     parser.add_argument("--connections", type=int, default=4)
     parser.add_argument("--sequence", action="store_true", help="number each device's messages")
+    parser.add_argument("--name", default="bench", help="begins the devices' names")
+    parser.add_argument("--garbage", action="store_true", help="what cannot be decoded")
     parser.add_argument("--json", action="store_true", help="end with one line of JSON")
     options = vars(parser.parse_args(argv))
     as_json = options.pop("json")

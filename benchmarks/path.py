@@ -27,7 +27,7 @@ SECONDS = 15.0
 WARM_UP_S = 3.0
 MUST = {"p95 at 5,000/s": 30.0, "stored without shed": 20_000}
 
-_CONFIG = """
+CONFIG = """
 [gateway]
 name = "bench"
 state_dir = "{state_dir}"
@@ -110,23 +110,23 @@ def measure(
         _broker(Path(folder), mosquitto) as broker,
         stand(Path(folder), Path(hub_folder)) as here,
     ):
-        plugins = _plugins(Path(folder), every=every)
+        dirs = plugins(Path(folder), every=every)
         here.start_hub()
-        here.write_config(_CONFIG % {"broker": broker, "plugins": json.dumps(str(plugins))})
+        here.write_config(CONFIG % {"broker": broker, "plugins": json.dumps(str(dirs))})
         here.start_gateway()
         return _measure(here, rate_hz, seconds)
 
 
-def _plugins(folder: Path, *, every: bool) -> Path:
+def plugins(folder: Path, *, every: bool) -> Path:
     """Return a folder with bench-mean, which reports every window or one in ten."""
-    plugins = folder / "plugins"
-    shutil.copytree(Path(__file__).parent / "plugins" / "bench-mean", plugins / "bench-mean")
+    dirs = folder / "plugins"
+    shutil.copytree(Path(__file__).parent / "plugins" / "bench-mean", dirs / "bench-mean")
     if not every:
-        manifest = plugins / "bench-mean" / "plugin.toml"
+        manifest = dirs / "bench-mean" / "plugin.toml"
         text = manifest.read_text().replace("always = true", 'on = ["change"]\nevery_s = 0')
         # One score in twenty is as high as this, so one window in ten changes the label.
         manifest.write_text(text.replace('["high", 1e9]', '["high", 0.95]'))
-    return plugins
+    return dirs
 
 
 @contextmanager

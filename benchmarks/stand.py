@@ -33,6 +33,7 @@ class Stand:
         broker: Host and port for devices.
         hub_url: For NATS clients.
         processes: By name; started as a user would start them.
+        environment: What the gateway's has besides.
     """
 
     folder: Path
@@ -40,6 +41,7 @@ class Stand:
     hub_url: str = ""
     leaf_url: str = ""
     processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+    environment: dict[str, str] = field(default_factory=dict)
 
     @property
     def state_dir(self) -> Path:
@@ -89,7 +91,7 @@ class Stand:
             self.processes[name] = subprocess.Popen(
                 [*_WEIR, *command, "-c", str(self.folder / "gateway.toml")],
                 stdout=log, stderr=log, start_new_session=True,
-                env={**os.environ, "ORT_DISABLE_TELEMETRY": "1"},
+                env={**os.environ, "ORT_DISABLE_TELEMETRY": "1", **self.environment},
             )  # fmt: skip
 
     def await_ready(self) -> None:

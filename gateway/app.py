@@ -12,26 +12,32 @@ from pathlib import Path
 from prometheus_client import CollectorRegistry
 
 from gateway.aftermath import end_when_damaged, tell_set_aside
+from gateway.clock import BoxClock, LinuxSystem
 from gateway.config import Settings
 from gateway.control import serve
 from gateway.errors import ConfigError, OutboxError, PluginError
-from gateway.features import Bounds, FeatureService
+from gateway.features import Bounds, Capacity, FeatureService
 from gateway.inference.directory import PluginDirectory
 from gateway.inference.manifest import Manifest
 from gateway.ingest import Broker, Inbox, MqttSource, parse_broker
-from gateway.ingest.cameras import CameraDirectory, Cameras
+from gateway.ingest.cameras import CameraDirectory, Cameras, RealClock
 from gateway.ingest.cameras.directory import Change
 from gateway.latency import Latencies
 from gateway.leaf.leaf import Leaf
 from gateway.leaf.unit import LeafUnit
 from gateway.ledger import Ledger
+from gateway.model import Packet
+from gateway.notices import Notice, Notices
 from gateway.notify import Notifier
 from gateway.outcomes.forwarder import Forwarder
-from gateway.outcomes.lanes import Lanes
+from gateway.outcomes.lanes import Lanes, in_order
 from gateway.outcomes.outbox import leaf_outbox
 from gateway.outcomes.packet import room_for_numbers
+from gateway.outcomes.thinning import Thinned, Thinner
+from gateway.outcomes.underway import Underway
 from gateway.pipeline import Pipeline
 from gateway.profiles import Catalog, ProfileDirectory
+from gateway.replaying import Replaying
 from gateway.room import Room
 from gateway.roster import Roster
 from gateway.settling import settle
@@ -40,6 +46,7 @@ from gateway.snapshots import Album
 from gateway.status import QueueDepth, Running, is_ready
 from gateway.supervised import supervise
 from gateway.telling import Site, Surroundings
+from gateway.timekeeping import keep_time
 from gateway.topics import OUTCOME_ROOT
 from gateway.watching import Sights
 
@@ -126,6 +133,7 @@ async def gateway(settings: Settings, notifier: Notifier | None = None) -> Async
         stack.push_async_callback(running.roster.stop)
         start("leaf", running.leaf.watch())
         start("forwarder", running.forwarder.run())
+        start("thinning", running.thinner.run())
         start("plugins", running.roster.watch())
         start("profiles", running.profiles.watch())
         start("cameras", running.camera_files.watch(_follow_cameras(running)))
@@ -134,7 +142,9 @@ async def gateway(settings: Settings, notifier: Notifier | None = None) -> Async
         start("pipeline", running.pipeline.run())
         start("store", end_when_damaged(running.store))
         start("aftermath", _tell_set_aside(running))
+        start("clock", keep_time(running.clock, running.pipeline, running.store))
         start("shedding", _shedding(running).run())
+        start("replaying", running.replaying.run())
         start("settling", settle(lambda: is_ready(running), running.store.forget_copies))
         await stack.enter_async_context(serve(running, registry))
         running.source.start()
@@ -147,20 +157,26 @@ async def gateway(settings: Settings, notifier: Notifier | None = None) -> Async
 async def _build(settings: Settings, registry: CollectorRegistry, stack: AsyncExitStack) -> Running:
     """Open the store, start the leaf, and put the parts together."""
     ledger, latencies = Ledger(), Latencies(registry)
-    store = _store(settings)
+    clock = BoxClock(LinuxSystem(settings.clock.synced_file), settings.clock.follow_after_s)
+    store = _store(settings, clock)
     await store.open()
     stack.push_async_callback(store.close)
     profiles = ProfileDirectory(settings.profile_dirs, settings.gateway.timezone)
     leaf = Leaf(settings) if settings.leaf.run == "here" else LeafUnit(settings)
     await leaf.start()
     stack.push_async_callback(leaf.stop)
-    lanes = Lanes(settings.leaf.in_order_backlog)
+    drain_per_s = settings.hub.drain_per_s
+    lanes = Lanes(
+        in_order(settings.leaf.in_order_backlog, drain_per_s),
+        alarms_first=settings.hub.drain_order == "alarms-first",
+        underway=Underway(clock.now_ns),
+    )
     name = settings.gateway.name
     outbox = await stack.enter_async_context(
         leaf_outbox(leaf.uplink_url, name, lanes, max_bytes=settings.leaf.store_bytes)
     )
     inbox = Inbox(ledger, settings.mqtt.queue_messages, settings.mqtt.queue_bytes)
-    source = _source(settings, leaf, profiles.catalog, inbox)
+    source = _source(settings, leaf, profiles.catalog, inbox, clock)
     around = Surroundings(
         site=Site(name, {a.name: a.asset_class for a in settings.assets if a.asset_class}),
         store=store,
@@ -168,11 +184,12 @@ async def _build(settings: Settings, registry: CollectorRegistry, stack: AsyncEx
         panel=source.publish,
         ledger=ledger,
         latencies=latencies,
+        clock=clock,
     )
-    cameras = Cameras()
+    cameras = Cameras(clock=RealClock(clock.now_ns))
     stack.push_async_callback(asyncio.to_thread, cameras.stop)
     snapshots = settings.snapshots
-    album = Album(settings.gateway.state_dir / "snapshots", snapshots.keep)
+    album = Album(settings.gateway.state_dir / "snapshots", snapshots.keep, clock)
     sights = Sights(cameras, album, each_outcome=snapshots.each_outcome)
     pipeline = Pipeline(
         inbox=inbox,
@@ -181,10 +198,13 @@ async def _build(settings: Settings, registry: CollectorRegistry, stack: AsyncEx
         around=around,
         sights=sights,
         tick_s=settings.mqtt.tick_ms / 1000,
+        devices=settings.devices,
+        link=lambda: source.connections if source.connected else None,
     )
     directory = PluginDirectory(settings.plugin_dirs, settings.plugins.disabled)
     return Running(
         settings=settings,
+        clock=clock,
         ledger=ledger,
         latencies=latencies,
         inbox=inbox,
@@ -195,26 +215,54 @@ async def _build(settings: Settings, registry: CollectorRegistry, stack: AsyncEx
         roster=Roster(directory, pipeline, _fits_packet(name)),
         leaf=leaf,
         outbox=outbox,
-        forwarder=Forwarder(leaf.uplink_url, name, lanes),
+        forwarder=Forwarder(leaf.uplink_url, name, lanes, drain_per_s=drain_per_s),
+        thinner=Thinner(
+            leaf.uplink_url,
+            name,
+            lanes,
+            outbox,
+            max_bytes=settings.leaf.store_bytes,
+            tell=_tell_thinned(pipeline.notices, name),
+            ledger=ledger,
+        ),
         queue=QueueDepth(),
         sights=sights,
         camera_files=CameraDirectory(settings.camera_dirs),
+        replaying=Replaying(store, outbox, lanes.underway, pipeline.notices, name),
         room=Room(settings.gateway.state_dir, settings.store.reserve_bytes),
     )
 
 
-def _store(settings: Settings) -> FeatureService:
+def _tell_thinned(notices: Notices, gateway: str) -> Callable[[Thinned], Packet]:
+    def tell(thinned: Thinned) -> Packet:
+        notice = Notice(
+            kind="gateway-thinned",
+            source=gateway,
+            label="thinned",
+            start_ns=thinned.start_ns,
+            end_ns=thinned.end_ns,
+            numbers={"removed": thinned.removed, "kept": thinned.kept},
+        )
+        return notices.packet(notice, thinned.end_ns)
+
+    return tell
+
+
+def _store(settings: Settings, clock: BoxClock) -> FeatureService:
     assets = {device: asset.name for asset in settings.assets for device in asset.devices}
     bounds = Bounds(
         max_age_s=settings.store.max_age_h * 3600,
         max_rows=settings.store.max_rows,
         max_bytes=settings.store.max_bytes,
     )
-    return FeatureService(settings.gateway.state_dir / "weir.duckdb", assets, bounds)
+    devices = settings.devices
+    capacity = Capacity(devices.most, devices.most_series, devices.most_series_each)
+    path = settings.gateway.state_dir / "weir.duckdb"
+    return FeatureService(path, assets, bounds, clock, capacity)
 
 
 def _source(
-    settings: Settings, leaf: Leaf | LeafUnit, catalog: Catalog, inbox: Inbox
+    settings: Settings, leaf: Leaf | LeafUnit, catalog: Catalog, inbox: Inbox, clock: BoxClock
 ) -> MqttSource:
     mqtt, embedded = settings.mqtt, leaf.mqtt_address
     if embedded:
@@ -235,6 +283,7 @@ def _source(
         own_root=f"{OUTCOME_ROOT}/{settings.gateway.name}",
         receive_maximum=mqtt.receive_maximum,
         put=inbox.put,
+        clock=clock,
     )
 
 

@@ -135,6 +135,7 @@ def _local_app(running: Running) -> web.Application:
     app.router.add_post("/sql", _sql(running))
     app.router.add_post("/cameras/{name}/snapshot", _snapshot(running))
     app.router.add_post("/plugins/{name}/forget", _forget(running))
+    app.router.add_post("/devices/release", _release(running))
     app.router.add_post("/unclaimed/listen", _listen_for_unclaimed(running))
     return app
 
@@ -259,6 +260,20 @@ def _forget(running: Running) -> Handler:
         except (orjson.JSONDecodeError, TypeError):
             return _json({"error": "the body must be a JSON list of sources"}, 400)
         return _json({"forgotten": plugin.forget(sources or None)})
+
+    return handler
+
+
+def _release(running: Running) -> Handler:
+    """Let the device that the body names speak again."""
+
+    async def handler(request: web.Request) -> web.Response:
+        name = (await request.read()).decode("utf-8", "replace")
+        if running.pipeline.guard.release(name):
+            return _json({"released": name})
+        noisy = ", ".join(case["device"] for case in running.pipeline.guard.cases()) or "none"
+        reason = f"{name!r} is neither limited nor quarantined; these are: {noisy}"
+        return _json({"error": reason}, 404)
 
     return handler
 

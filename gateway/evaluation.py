@@ -39,12 +39,11 @@ class Evaluation(Work):
         super().__init__(manifest, runner, around)
         self.wake = asyncio.Event()
         self._name = manifest.name
-        self._evaluating = False
 
     @property
     def is_idle(self) -> bool:
         """Say whether nothing is due, evaluated or told right now."""
-        at_work = self._evaluating or not self.telling.is_idle
+        at_work = self.is_evaluating or not self.telling.is_idle
         return not (at_work or self._around.store.due(self._name))
 
     async def run(self) -> None:
@@ -61,10 +60,11 @@ class Evaluation(Work):
             while self._around.store.due(self._name):
                 while self.telling.is_full:  # noqa: ASYNC110 - only when the leaf is away
                     await asyncio.sleep(0.05)
+                await self.gate.wait()
                 await self._evaluate_safely()
 
     async def _evaluate_safely(self) -> None:
-        self._evaluating = True
+        self.is_evaluating = True
         try:
             await self._evaluate()
         except QueryError as exc:
@@ -78,7 +78,7 @@ class Evaluation(Work):
             log.exception("plugin %s", self._name)
             await asyncio.sleep(1.0)
         finally:
-            self._evaluating = False
+            self.is_evaluating = False
 
     async def _evaluate(self) -> None:
         latencies = self._around.latencies

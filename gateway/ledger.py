@@ -1,8 +1,9 @@
 """The book in which every message that came in ends exactly once.
 
-``received == stored + duplicates + dead_letters + shed + too_old + in_hand`` at every moment;
-``in_hand`` is what is queued or being worked on, ``too_old`` what says nothing but readings from
-before the time for which the store keeps them. A message of which a part is bad is stored, and its
+``received == stored + duplicates + dead_letters + shed + too_old + quarantined + in_hand`` at every
+moment; ``in_hand`` is what is queued or being worked on, ``too_old`` what says nothing but readings
+from before the time for which the store keeps them, ``quarantined`` what was not looked at because
+its device is limited or quarantined. A message of which a part is bad is stored, and its
 bad parts are counted beside. Counters are plain ints changed from one thread each, so that
 counting costs nothing; `gateway.control` shows them as Prometheus metrics.
 """
@@ -33,14 +34,17 @@ class Ledger:
     too_old: int = 0
     too_old_readings: int = 0
     oldest: Oldest | None = None
+    quarantined: Counter[str] = field(default_factory=Counter)  # by device
     bad_parts: Counter[str] = field(default_factory=Counter)  # of stored messages, by profile
     outcomes: int = 0
     outcomes_repeated: int = 0
     outcomes_refused: int = 0
+    outcomes_thinned: int = 0  # removed from a queue that was nearly full
 
     def ended(self) -> int:
         """Return how many messages have ended."""
         lost = self.dead_letters.total() + self.shed.total() + self.too_old
+        lost += self.quarantined.total()
         return self.stored_messages + self.duplicates + lost
 
     def in_hand(self) -> int:

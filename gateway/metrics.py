@@ -1,10 +1,12 @@
 """The gateway's numbers for Prometheus, taken from its state when they are asked for."""
 
+from collections import Counter
 from collections.abc import Iterator
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from gateway.clock import Standing
 from gateway.status import Running, is_ready, plugins
 
 
@@ -20,6 +22,7 @@ class GatewayCollector(Collector):
         yield from self._outcomes()
         yield from self._plugins()
         yield from self._cameras()
+        yield from self._clock()
 
     def _ledger(self) -> Iterator[Metric]:
         ledger = self._running.ledger
@@ -30,6 +33,7 @@ class GatewayCollector(Collector):
         ended.add_metric(["dead_letter"], ledger.dead_letters.total())
         ended.add_metric(["shed"], ledger.shed.total())
         ended.add_metric(["too_old"], ledger.too_old)
+        ended.add_metric(["quarantined"], ledger.quarantined.total())
         yield ended
         dead = CounterMetricFamily("weir_dead_letters", "Dead letters", labels=["reason"])
         for reason, count in list(ledger.dead_letters.items()):
@@ -39,6 +43,7 @@ class GatewayCollector(Collector):
         for topic, count in list(ledger.shed.items()):
             shed.add_metric([topic], count)
         yield shed
+        yield from self._devices()
         yield GaugeMetricFamily("weir_messages_in_hand", "Not yet ended", ledger.in_hand())
         yield CounterMetricFamily("weir_readings", "Readings stored", ledger.readings)
         yield CounterMetricFamily(
@@ -52,11 +57,29 @@ class GatewayCollector(Collector):
             bad.add_metric([profile], count)
         yield bad
 
+    def _devices(self) -> Iterator[Metric]:
+        guard, ledger = self._running.pipeline.guard, self._running.ledger
+        shed = CounterMetricFamily(
+            "weir_quarantined", "Not looked at: too loud, or garbage", labels=["device"]
+        )
+        for device, count in list(ledger.quarantined.items()):
+            shed.add_metric([device], count)
+        yield shed
+        devices = GaugeMetricFamily("weir_devices", "Devices that are unwell", labels=["state"])
+        states = Counter(case["state"] for case in guard.cases())
+        for state in ("limited", "quarantined"):
+            devices.add_metric([state], states[state])
+        devices.add_metric(["silent"], len(guard.silent()))
+        yield devices
+
     def _outcomes(self) -> Iterator[Metric]:
         running, ledger = self._running, self._running.ledger
         yield CounterMetricFamily("weir_outcomes", "Outcomes kept by the leaf", ledger.outcomes)
         yield CounterMetricFamily(
             "weir_outcomes_repeated", "Outcomes that it had", ledger.outcomes_repeated
+        )
+        yield CounterMetricFamily(
+            "weir_outcomes_thinned", "Removed from a queue nearly full", ledger.outcomes_thinned
         )
         yield GaugeMetricFamily("weir_queue_packets", "Waiting for the hub", running.queue.packets)
         yield GaugeMetricFamily("weir_queue_bytes", "Their bytes", running.queue.size_bytes)
@@ -65,6 +88,9 @@ class GatewayCollector(Collector):
         )
         hub = running.forwarder.state()
         yield CounterMetricFamily("weir_forwarded", "Outcomes the hub stored", hub.forwarded)
+        yield CounterMetricFamily(
+            "weir_refused_by_hub", "Outcomes moved aside: the hub does not take them", hub.refused
+        )
         yield GaugeMetricFamily("weir_hub_up", "The hub takes outcomes", float(hub.up))
         leaf = running.leaf.state()
         yield GaugeMetricFamily("weir_leaf_ready", "The leaf answers", float(leaf.ready))
@@ -73,6 +99,18 @@ class GatewayCollector(Collector):
         yield GaugeMetricFamily("weir_disk_free_bytes", "Free on the disk", room.free_bytes)
         yield GaugeMetricFamily("weir_disk_stores", "Readings are stored", float(room.stores))
         yield GaugeMetricFamily("weir_ready", "Devices are served", float(is_ready(running)))
+
+    def _clock(self) -> Iterator[Metric]:
+        clock = self._running.clock
+        standing = GaugeMetricFamily("weir_clock", "How sure it is", labels=["standing"])
+        for each in Standing:
+            standing.add_metric([each], float(each is clock.standing))
+        yield standing
+        yield CounterMetricFamily("weir_clock_moved", "Steps that were followed", clock.turn)
+        yield GaugeMetricFamily(
+            "weir_clock_system_ahead_seconds", "The system's clock, before it is followed",
+            clock.wall_ahead_ns / 1e9,
+        )  # fmt: skip
 
     def _cameras(self) -> Iterator[Metric]:
         streaming = GaugeMetricFamily("weir_camera_streaming", "Frames come", labels=["camera"])

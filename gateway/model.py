@@ -6,13 +6,16 @@ as much to build.
 """
 
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 Value = float | int | bool | str
 """What a reading can carry: a finite number, a switch, or a text."""
+
+Rank = Literal["alarm", "routine"]
+"""Of an outcome: alarms are always kept; of routine ones some are removed when no room is left."""
 
 
 class RawMessage(NamedTuple):
@@ -26,6 +29,7 @@ class RawMessage(NamedTuple):
         retained: The broker had kept it for new subscribers.
         redelivered: The broker says that it may have sent this before (DUP).
         message_id: The packet identifier to acknowledge; 0 at QoS 0.
+        turn: How often the box's clock had been moved when it came in.
     """
 
     topic: str
@@ -35,6 +39,7 @@ class RawMessage(NamedTuple):
     retained: bool = False
     redelivered: bool = False
     message_id: int = 0
+    turn: int = 0
 
 
 class Reading(NamedTuple):
@@ -352,6 +357,7 @@ class Outcome:
     result: Result
     received_ns: int
     clock: str = "ok"
+    rank: Rank = "routine"
 
 
 class Packet(NamedTuple):
@@ -364,6 +370,7 @@ class Packet(NamedTuple):
         payload: Compact UTF-8 JSON, at most 512 bytes.
         end_ns: End of the window.
         received_ns: Arrival of the message that made the window due.
+        rank: What may become of it when the queue is full.
     """
 
     id: str
@@ -372,3 +379,4 @@ class Packet(NamedTuple):
     payload: bytes
     end_ns: int
     received_ns: int
+    rank: Rank = "routine"

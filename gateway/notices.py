@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from gateway import __version__
 from gateway.errors import MessageError
 from gateway.features import Mark
-from gateway.model import Outcome, OutcomeContext, PluginIdentity, Result
+from gateway.model import Outcome, OutcomeContext, Packet, PluginIdentity, Result
 from gateway.outcomes.packet import encode
 from gateway.telling import Surroundings, Telling
 
@@ -65,7 +65,21 @@ class Notices:
     def __init__(self, around: Surroundings) -> None:
         self.telling = Telling(NAME, around)
         self._around = around
-        self._marks = dict(around.store.marks(NAME))
+        self._marks: dict[str, Mark] = {}
+        self.read_marks()
+
+    def read_marks(self) -> None:
+        """Go on from what the store says was told."""
+        self._marks = dict(self._around.store.marks(NAME))
+
+    @property
+    def gateway(self) -> str:
+        """Return the gateway's name: the source of what is about the box itself."""
+        return self._around.site.gateway
+
+    def now_ns(self) -> int:
+        """Return what time it is, by the box's clock."""
+        return self._around.clock.now_ns()
 
     async def run(self) -> None:
         """Tell until cancelled."""
@@ -74,6 +88,15 @@ class Notices:
     def last(self, kind: str, source: str, about: str = "") -> Mark | None:
         """Return what was told last of a kind and source: its label, and of when it was."""
         return self._marks.get(_key(kind, source, about))
+
+    def labels(self, kind: str) -> dict[str, str]:
+        """Return what was told last of each source of a kind."""
+        begin = f"{kind}/"
+        return {
+            key.removeprefix(begin): mark.label
+            for key, mark in self._marks.items()
+            if key.startswith(begin)
+        }
 
     def tell(self, notice: Notice) -> bool:
         """Tell a notice unless its label was the last one told; return whether it is new."""
@@ -85,7 +108,7 @@ class Notices:
         # Two notices of one source at one moment would have one id.
         end_ns = max(notice.end_ns, last.end_ns + 1_000_000 if last else 0)
         try:
-            packet = encode(self._outcome(notice, end_ns))
+            packet = self.packet(notice, end_ns)
         except MessageError as exc:
             self._around.ledger.outcomes_refused += 1
             log.error("%s of %s cannot be told: %s", notice.kind, notice.source, exc)  # noqa: TRY400 - says all
@@ -95,6 +118,14 @@ class Notices:
         mark = self._marks[key] = Mark(end_ns, notice.label, end_ns)
         self.telling.reach(key, mark)
         return True
+
+    def packet(self, notice: Notice, end_ns: int) -> Packet:
+        """Return a notice as it leaves, for who hands it over himself.
+
+        Raises:
+            MessageError: It cannot be told.
+        """
+        return encode(self._outcome(notice, end_ns))
 
     def _outcome(self, notice: Notice, end_ns: int) -> Outcome:
         return Outcome(
@@ -107,6 +138,8 @@ class Notices:
             end_ns=end_ns,
             result=_result(notice),
             received_ns=end_ns,
+            clock=self._around.clock.standing,
+            rank="alarm",
         )
 
 

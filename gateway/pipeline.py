@@ -10,20 +10,23 @@ same windows are evaluated again and their outcomes have the same ids.
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from gateway.asking import Asking
+from gateway.clock import Change
+from gateway.config import DevicesSection
 from gateway.deadletters import PARTLY, Heard, Unreadable
+from gateway.devices import Guard, Surrounding, memory
 from gateway.errors import DecodeError, MessageError, StoreError, UnclaimedError
 from gateway.evaluation import Evaluation
-from gateway.features import Appended, DeadLetter, Item
+from gateway.features import Appended, DeadLetter, Item, Refused
 from gateway.inference.manifest import Manifest
 from gateway.inference.port import ModelRunner
 from gateway.ingest import Inbox
 from gateway.ledger import Oldest
 from gateway.model import Decoded, Flaw, RawMessage, Request
-from gateway.notices import NAME, Notices
+from gateway.notices import NAME, Notice, Notices
 from gateway.presence import Presence
 from gateway.telling import Surroundings, Telling
 from gateway.watching import Sights, Watching
@@ -34,6 +37,11 @@ BATCH_MESSAGES = 2000
 FLUSH_S = 1.0
 _LONGEST_REST_S = 0.02
 SWEEP_S = 60.0
+_TELL_S = 3.0
+_NO_ROOM = {
+    "too_many_devices": "more devices than [devices] most allows",
+    "too_many_series": "more metrics than [devices] most_series or most_series_each allow",
+}
 
 
 class Decoder(Protocol):
@@ -41,6 +49,10 @@ class Decoder(Protocol):
 
     def decode(self, message: RawMessage) -> Decoded:
         """Return what a message says; raises `MessageError`."""
+        ...
+
+    def device_of(self, topic: str) -> str | None:
+        """Return the device that a topic alone names, if it does."""
         ...
 
 
@@ -54,9 +66,12 @@ class Pipeline:
         around: The store, the way to the leaf, and what is counted.
         sights: The cameras.
         tick_s: Shortest time between two batches.
+        devices: How devices may behave.
+        link: Returns which connection to the device broker this is, None while there is none.
 
     Attributes:
         notices: What the gateway itself has to say.
+        guard: Keeps an eye on devices that are too loud or silent.
     """
 
     def __init__(
@@ -68,6 +83,8 @@ class Pipeline:
         around: Surroundings,
         sights: Sights,
         tick_s: float,
+        devices: DevicesSection,
+        link: Callable[[], int | None],
     ) -> None:
         self._inbox = inbox
         self._acknowledge = acknowledge
@@ -81,11 +98,31 @@ class Pipeline:
         self._asking = Asking(around.panel)
         self.presence = Presence()
         self.notices = Notices(around)
+        self.guard = Guard(
+            Surrounding(
+                gateway=around.site.gateway,
+                policy=devices,
+                store=around.store,
+                inbox=inbox,
+                presence=self.presence,
+                notices=self.notices,
+                link=link,
+                cameras=sights.cameras.presence,
+                device_of=decoder.device_of,
+                path=around.store.path.with_name(memory.FILE),
+                clock=around.clock,
+            )
+        )
         self.unreadable = Unreadable()
+        self._crowded: list[DeadLetter] = []  # samples, written with the next batch
         self.plugins: dict[str, Evaluation | Watching] = {}
         self._loops: dict[str, asyncio.Task[None]] = {}
         self._flushing = asyncio.Lock()
+        self._ingesting = asyncio.Lock()
+        self._changing = asyncio.Lock()  # which plugins there are
+        self._clock = around.clock
         self._refused: set[str] = set()
+        self._told_crowded: set[str] = set()
 
     async def run(self) -> None:
         """Run until cancelled; then what is in hand is finished first, within limits."""
@@ -94,6 +131,7 @@ class Pipeline:
             group.create_task(self._flush_forever(), name="flush")
             group.create_task(self._sweep_forever(), name="sweep")
             group.create_task(self.notices.run(), name="notices")
+            group.create_task(self.guard.run(), name="guard")
 
     @property
     def is_storing(self) -> bool:
@@ -124,7 +162,11 @@ class Pipeline:
 
     async def add_plugin(self, manifest: Manifest, runner: ModelRunner) -> None:
         """Begin with a plugin's windows or frames where it stood; replaces one of its name."""
-        await self.remove_plugin(manifest.name)
+        async with self._changing:
+            await self._remove(manifest.name)
+            await self._add(manifest, runner)
+
+    async def _add(self, manifest: Manifest, runner: ModelRunner) -> None:
         plugin: Evaluation | Watching
         if manifest.wants_frames:
             plugin = Watching(manifest, runner, self._around, self._sights)
@@ -132,11 +174,17 @@ class Pipeline:
             await self._store.add_plugin(manifest.name, manifest.window_spec)
             plugin = Evaluation(manifest, runner, self._around)
         self.plugins[manifest.name] = plugin
-        loop = asyncio.create_task(plugin.run(), name=f"plugin {manifest.name}")
-        self._loops[manifest.name] = loop
+        self._begin(manifest.name)
+
+    def _begin(self, name: str) -> None:
+        self._loops[name] = asyncio.create_task(self.plugins[name].run(), name=f"plugin {name}")
 
     async def remove_plugin(self, name: str) -> None:
         """Evaluate nothing more for a plugin. Where it stands is kept."""
+        async with self._changing:
+            await self._remove(name)
+
+    async def _remove(self, name: str) -> None:
         loop = self._loops.pop(name, None)
         if loop is None:
             return
@@ -146,24 +194,102 @@ class Pipeline:
         del self.plugins[name]
         self._store.remove_plugin(name)
 
+    async def move(self, change: Change) -> int | None:
+        """Go over to another era of the clock, with all that was stamped while it was in doubt.
+
+        Returns:
+            How many rows were moved; None: not now, as outcomes of before wait for the leaf, whose
+            ids are of the times of before.
+
+        Raises:
+            StoreError: Nothing was moved.
+        """
+        async with self._ingesting, self._changing:
+            try:
+                if not await self._has_told():
+                    return None
+                await self._end_loops()
+                return await self._move(change)
+            finally:
+                for name, plugin in self.plugins.items():
+                    plugin.gate.set()
+                    if name not in self._loops:
+                        plugin.read_marks()
+                        self._begin(name)
+
+    async def _has_told(self) -> bool:
+        """Stop evaluating, and say whether everything found so far is told."""
+        for plugin in self.plugins.values():
+            plugin.gate.clear()
+        until = time.monotonic() + _TELL_S
+        while time.monotonic() < until and self._is_at_work():  # noqa: ASYNC110 - plain state
+            await asyncio.sleep(0.01)
+        return self._is_all_told()
+
+    def _is_at_work(self) -> bool:
+        return any(p.is_evaluating for p in self.plugins.values()) or not self._is_all_told()
+
+    def _is_all_told(self) -> bool:
+        return all(telling.is_idle for telling in self._tellings().values())
+
+    async def _end_loops(self) -> None:
+        """End the plugins' tasks; what one of them still has in hand is planned anew."""
+        loops = list(self._loops.values())
+        self._loops.clear()
+        for loop in loops:
+            loop.cancel()
+        if loops:
+            await asyncio.wait(loops)
+        await self._flush()
+
+    async def _move(self, change: Change) -> int | None:
+        if self._refused or not self._is_all_told():
+            await self._store.plan_anew()
+            return None
+        in_doubt = self._clock.era.mark
+        rows = await self._store.move(change)
+        if in_doubt or change.step_ns < 0:
+            self.presence.move(change.step_ns)
+        self.notices.read_marks()
+        return rows
+
     async def _ingest(self) -> None:
         while True:
             messages = await self._inbox.take(BATCH_MESSAGES)
-            began = time.perf_counter()
-            items, dead = self._decode(messages)
-            self._latencies.observe("decode", time.perf_counter() - began)
-            await self._commit(messages, items, dead)
-            busy_s = time.perf_counter() - began
+            async with self._ingesting:
+                busy_s = await self._process(self._in_time(messages))
             # As long a rest as the batch took: under load batches grow, and each costs less.
             await asyncio.sleep(min(max(busy_s, self._tick_s - busy_s), _LONGEST_REST_S))
 
+    async def _process(self, messages: Sequence[RawMessage]) -> float:
+        """Decode and store a batch; return how many seconds it took."""
+        began = time.perf_counter()
+        items, dead = self._decode(messages)
+        self._latencies.observe("decode", time.perf_counter() - began)
+        await self._commit(messages, items, dead)
+        return time.perf_counter() - began
+
+    def _in_time(self, messages: list[RawMessage]) -> list[RawMessage]:
+        """Return the messages with their arrival by the clock as it is now."""
+        turn, moved_ns = self._clock.turn, self._clock.moved_since_ns
+        if not turn:  # as on most days
+            return messages
+        return [
+            m
+            if m.turn == turn
+            else m._replace(received_ns=m.received_ns + moved_ns(m.turn), turn=turn)
+            for m in messages
+        ]
+
     def _decode(self, messages: Sequence[RawMessage]) -> tuple[list[Item], list[DeadLetter]]:
         items: list[Item] = []
-        dead: list[DeadLetter] = []
-        decode = self._decoder.decode
+        dead, self._crowded = self._crowded, []
+        decode, watched = self._decoder.decode, self.guard.keeper.watched
         for message in messages:
             try:
                 decoded = decode(message)
+                if watched and self.guard.keeper.refuses(message, decoded):
+                    continue
                 items.append((message, decoded))
                 for picture in decoded.pictures:
                     self._sights.cameras.offer(picture.device, picture.body, message.received_ns)
@@ -193,6 +319,7 @@ class Pipeline:
         """Count a message that cannot be decoded; return its sample unless there are many."""
         reason = exc.reason if isinstance(exc, DecodeError) else exc.code
         self._ledger.dead_letters[reason] += 1
+        self.guard.note_bad(message.topic)
         profile, detail = "", str(exc)
         if isinstance(exc, UnclaimedError):
             self.unreadable.note_unclaimed(message)
@@ -233,16 +360,47 @@ class Pipeline:
         ledger.duplicates += duplicates
         ledger.duplicate_readings += appended.duplicate_readings
         kept, readings = len(items) - duplicates, appended.readings
+        if appended.refused:
+            kept -= self._book_refused(items, appended.refused)
         old = self._store.too_old(items, appended)
         if old:
             kept, readings = kept - old.messages, readings - old.readings
             ledger.too_old += old.messages
             ledger.too_old_readings += old.readings
-            age_s = (time.time_ns() - old.time_ns) / 1e9
+            age_s = (self._clock.now_ns() - old.time_ns) / 1e9
             if ledger.oldest is None or age_s > ledger.oldest.age_s:
                 ledger.oldest = Oldest(old.device, age_s)
         ledger.stored_messages += kept
         ledger.readings += readings
+
+    def _book_refused(self, items: list[Item], refused: Mapping[int, Refused]) -> int:
+        """Count what there was no room for; return how many messages have ended so."""
+        for index, (reason, parts, is_whole) in refused.items():
+            message, decoded = items[index]
+            if is_whole:
+                self._ledger.dead_letters[reason] += 1
+            else:
+                self._ledger.bad_parts[decoded.profile] += parts
+            letter = self.unreadable.sample(message, reason, _NO_ROOM[reason], decoded.profile)
+            if letter:
+                self._crowded.append(letter)
+            self._tell_crowded(reason)
+        return sum(each.is_whole for each in refused.values())
+
+    def _tell_crowded(self, reason: str) -> None:
+        """Tell once that there are too many devices or series."""
+        if reason in self._told_crowded:
+            return
+        self._told_crowded.add(reason)
+        register = self._store.register
+        numbers = {"devices": len(register.devices), "series": len(register.series)}
+        self.notices.tell(
+            Notice(
+                "gateway-fault", self._around.site.gateway, reason.replace("_", "-"),
+                self._clock.now_ns(),
+                numbers={name: float(count) for name, count in numbers.items()},
+            )
+        )  # fmt: skip
 
     async def _flush_forever(self) -> None:
         while True:

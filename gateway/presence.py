@@ -10,6 +10,8 @@ ONLINE = "$online"
 QUIET_S = 600.0
 """Silence after which a device counts as away when neither it nor its profile says anything of
 it; most speak every few minutes. A profile says better with ``expires``."""
+_ON_THE_WAY_NS = 5 * 10**9
+"""What a device had said when it was revoked may come so much later."""
 _MOST_DEVICES = 20_000
 _MOST_ANCESTORS = 8
 
@@ -21,11 +23,18 @@ class Sign(NamedTuple):
         online: Its ``$online``; None: it has never said.
         said_ns: When it said so.
         heard_ns: When anything came from it that the broker had not kept.
+        revoked_ns: When it was let in no more; 0: it was not.
     """
 
     online: bool | None
     said_ns: int
     heard_ns: int
+    revoked_ns: int = 0
+
+    @property
+    def is_revoked(self) -> bool:
+        """Say whether it was revoked, and nothing came of it since, by whatever way."""
+        return self.revoked_ns > 0 and self.heard_ns <= self.revoked_ns + _ON_THE_WAY_NS
 
 
 class By(StrEnum):
@@ -34,6 +43,7 @@ class By(StrEnum):
     WORD = "own word"  # its last will, or a topic of its availability
     PARENT = "parent"  # the device through which it speaks is away
     EXPIRY = "expiry"  # the silence that its profile or message allows
+    REVOKED = "revoked"  # it may speak no more; its last will was not let through either
     AGE = "age"  # nothing says anything, so when it was last heard
 
 
@@ -84,6 +94,14 @@ class Presence:
             ):
                 self._recalled[device] = _Recalled(reading.time_ns, received_ns)
 
+    def move(self, step_ns: int) -> None:
+        """Move what the box stamped, as its clock is moved."""
+        for device, (said_ns, received_ns) in self._recalled.items():
+            own = said_ns != received_ns
+            self._recalled[device] = _Recalled(
+                said_ns if own else said_ns + step_ns, received_ns + step_ns
+            )
+
     def standing(self, device: str, signs: dict[str, Sign], now_ns: int) -> Standing:
         """Say whether a device is there, and what says so.
 
@@ -108,6 +126,22 @@ class Presence:
         sign = signs.get(device)
         return Standing(sign is not None and _within(sign, QUIET_S, now_ns), By.AGE)
 
+    def away(self, device: str, signs: dict[str, Sign]) -> By | None:
+        """Return who said that a device is away, itself or its parent; None: nobody did.
+
+        Args:
+            device: Its name.
+            signs: What devices last said, by name; those that said nothing need not be there.
+        """
+        if self._says_away(device, signs):
+            return By.WORD
+        away = any(self._says_away(parent, signs) for parent in self._ancestors(device))
+        return By.PARENT if away else None
+
+    def _says_away(self, device: str, signs: dict[str, Sign]) -> bool:
+        sign = signs.get(device)
+        return sign is not None and sign.online is False and not self._is_refuted(device, sign)
+
     def _ancestors(self, device: str) -> Iterator[str]:
         for _ in range(_MOST_ANCESTORS):
             parent = self.parents.get(device)
@@ -121,7 +155,9 @@ class Presence:
         sign = signs.get(device)
         if sign is None:
             return None
-        if sign.online is False and not self._is_refuted(device, sign):
+        if sign.is_revoked:
+            return Standing(False, By.REVOKED)
+        if self._says_away(device, signs):
             return Standing(False, By.WORD)
         limit_s = self.expires_s.get(device)
         if limit_s is not None and not _within(sign, limit_s, now_ns):

@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import time
 
 from gateway.aftermath import FAULT
 from gateway.errors import StoreError
@@ -84,7 +83,7 @@ class Shedding:
                 FAULT,
                 self._gateway,
                 _LABELS[level],
-                time.time_ns(),
+                self._notices.now_ns(),
                 score=0.0 if level == "ok" else 1.0,
                 numbers={"free_mb": self._room.free_bytes / 1e6},
                 about="disk",

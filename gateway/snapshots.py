@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from gateway.clock import BoxClock
 from gateway.errors import GatewayError
 
 log = logging.getLogger(__name__)
@@ -27,9 +28,11 @@ class Album:
     Args:
         folder: Where they lie; only the gateway's user and group can read it.
         keep: How many; 0: none is ever written.
+        clock: The box's.
     """
 
-    def __init__(self, folder: Path, keep: int) -> None:
+    def __init__(self, folder: Path, keep: int, clock: BoxClock | None = None) -> None:
+        self._clock = clock or BoxClock()
         self._folder = folder
         self._keep = keep
         self.written = 0
@@ -54,7 +57,7 @@ class Album:
         done, jpeg = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])
         if not done:
             raise SnapshotError("the picture cannot be encoded")
-        taken = time.time()
+        taken = self._clock.now_ns() / 1e9
         stamp = (
             time.strftime("%Y%m%dT%H%M%S", time.gmtime(taken)) + f".{int(taken * 1000) % 1000:03}"
         )
@@ -63,7 +66,7 @@ class Album:
             self._folder.mkdir(mode=0o750, parents=True, exist_ok=True)
             path.write_bytes(jpeg.tobytes())
             path.chmod(0o640)
-            self._thin()
+            self._thin(path.name)
         except OSError as exc:
             raise SnapshotError(f"{path}: not written: {exc.strerror}") from exc
         self.written += 1
@@ -77,7 +80,11 @@ class Album:
             path.unlink(missing_ok=True)
         return given_bytes
 
-    def _thin(self) -> None:
-        oldest_first = sorted(self._folder.glob("*.jpg"))
+    def _thin(self, newest: str) -> None:
+        """Delete what is above ``keep``; first what bears a later time than the newest one.
+
+        That is from before the clock was set back.
+        """
+        oldest_first = sorted(self._folder.glob("*.jpg"), key=lambda p: (p.name <= newest, p.name))
         for path in oldest_first[: -self._keep]:
             path.unlink(missing_ok=True)

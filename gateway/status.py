@@ -6,6 +6,8 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from gateway import __version__
+from gateway.access.register import Register as AccessRegister
+from gateway.clock import BoxClock
 from gateway.config import Settings
 from gateway.deadletters import printable
 from gateway.errors import DecodeError
@@ -18,14 +20,17 @@ from gateway.leaf.unit import LeafUnit
 from gateway.ledger import Ledger
 from gateway.outcomes.forwarder import Forwarder
 from gateway.outcomes.outbox import LeafOutbox
+from gateway.outcomes.thinning import Thinner
 from gateway.pipeline import Pipeline
 from gateway.presence import ONLINE, Sign
 from gateway.profiles import Catalog, ProfileDirectory
+from gateway.replaying import Replaying
 from gateway.room import Room
 from gateway.roster import Roster, is_well
 from gateway.watching import Sights, Watching
 
 Document = dict[str, Any]
+_MOST_UNWELL = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +43,7 @@ class Running:
     """
 
     settings: Settings
+    clock: BoxClock
     ledger: Ledger
     latencies: Latencies
     inbox: Inbox
@@ -49,10 +55,12 @@ class Running:
     leaf: Leaf | LeafUnit
     outbox: LeafOutbox
     forwarder: Forwarder
+    thinner: Thinner
     queue: "QueueDepth"
     sights: Sights
     camera_files: CameraDirectory
     room: Room
+    replaying: Replaying
     addresses: dict[str, str] = field(default_factory=dict)
     started_at: float = field(default_factory=time.monotonic)
     ended: asyncio.Event = field(default_factory=asyncio.Event)
@@ -76,6 +84,7 @@ def status(running: Running) -> Document:
         "uptime_s": round(time.monotonic() - running.started_at, 1),
         "state_dir": str(settings.gateway.state_dir),
         "ready": is_ready(running),
+        "clock": clock(running.clock),
         "messages": {
             "received": ledger.received,
             "stored": ledger.stored_messages,
@@ -83,6 +92,7 @@ def status(running: Running) -> Document:
             "dead_letters": dict(ledger.dead_letters),
             "shed": ledger.shed.total(),
             "too_old": ledger.too_old,
+            "quarantined": ledger.quarantined.total(),
             "in_hand": ledger.in_hand(),
             "bad_parts": dict(ledger.bad_parts),
         },
@@ -98,6 +108,8 @@ def status(running: Running) -> Document:
             "sent": ledger.outcomes,
             "repeated": ledger.outcomes_repeated,
             "refused": ledger.outcomes_refused,
+            "thinned": ledger.outcomes_thinned,
+            "put_again": running.replaying.replayed,
             "queued": running.queue.packets,
             "queued_bytes": running.queue.size_bytes,
             "oldest_s": round(running.queue.oldest_age_s, 1),
@@ -121,6 +133,8 @@ def status(running: Running) -> Document:
             "holds": running.store.held,
         },
         "devices": len(running.store.register.devices),
+        "noisy": running.pipeline.guard.cases()[:_MOST_UNWELL],
+        "silent": running.pipeline.guard.silent()[:_MOST_UNWELL],
         "profiles": {
             "loaded": len(running.profiles.catalog.profiles),
             "set_aside": [str(error) for error in running.profiles.catalog.rejected],
@@ -133,6 +147,18 @@ def status(running: Running) -> Document:
         "cameras": cameras(running),
         "plugins": plugins(running),
         "plugins_set_aside": [str(error) for error in running.roster.set_aside],
+    }
+
+
+def clock(box: BoxClock) -> Document:
+    """Return what time the box takes it to be, and how sure it is."""
+    return {
+        "now_ns": box.now_ns(),
+        "standing": box.standing,
+        "since_ns": box.era.began_ns,
+        "system_ahead_s": round(box.wall_ahead_ns / 1e9, 3),
+        "moved": box.turn,
+        "moved_s": round(box.moved_since_ns(0) / 1e9, 3),
     }
 
 
@@ -200,8 +226,16 @@ def devices(running: Running) -> list[Document]:
     """Return each device with its newest reading of each metric, and whether it is there."""
     latest = _latest(running)
     known = _known(running.store.register, latest)
-    signs = {each.name: _sign(each.last_seen_ns, latest.get(each.name, [])) for each in known}
-    now_ns, presence = time.time_ns(), running.pipeline.presence
+    revoked = AccessRegister(running.settings.gateway.state_dir / "mqtt").revoked()
+    signs = {
+        each.name: _sign(each.last_seen_ns, latest.get(each.name, []))._replace(
+            revoked_ns=revoked.get(each.name, 0)
+        )
+        for each in known
+    }
+    now_ns, presence = running.clock.now_ns(), running.pipeline.presence
+    guard = running.pipeline.guard
+    noisy = {each["device"]: each for each in guard.cases()}
     found = []
     for device in known:
         sign, standing = signs[device.name], presence.standing(device.name, signs, now_ns)
@@ -216,6 +250,8 @@ def devices(running: Running) -> list[Document]:
                 "profile": device.profile,
                 "source": device.source,
                 "messages": device.messages,
+                "usual_s": guard.usual_s(device.name),
+                "noisy": noisy.get(device.name),
                 "first_seen_ns": device.first_seen_ns,
                 "last_seen_ns": device.last_seen_ns,
                 "readings": sorted(latest.get(device.name, []), key=lambda r: -r["time_ns"]),

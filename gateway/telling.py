@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from gateway.clock import BoxClock
 from gateway.errors import OutboxError
 from gateway.features import FeatureService, Mark, SentOutcome
 from gateway.latency import Latencies
@@ -35,6 +36,7 @@ class Surroundings:
 
     Attributes:
         panel: Publishes a copy of an outcome on the device broker.
+        clock: The box's.
     """
 
     site: Site
@@ -43,6 +45,7 @@ class Surroundings:
     panel: Callable[[str, bytes], None]
     ledger: Ledger
     latencies: Latencies
+    clock: BoxClock = field(default_factory=BoxClock)
 
 
 class Telling:
@@ -105,8 +108,15 @@ class Telling:
             told, self._untold = self._untold, []
             reached, self._reached = self._reached, {}
             self._busy = True
-            if told:
-                await self._put(told)
+            try:
+                if told:
+                    await self._put(told)
+            except asyncio.CancelledError:  # run again, it puts the same ones: the leaf knows them
+                self._untold[:0] = told
+                self._reached = reached | self._reached
+                self._busy = False
+                self._pending.set()
+                raise
             self._settled.update(reached)
             self._busy = False
 
@@ -123,13 +133,13 @@ class Telling:
             break
         self.trouble = ""
         around.latencies.observe("publish", time.perf_counter() - began)
-        now_ns = time.time_ns()
+        now_ns = around.clock.now_ns()
         for (packet, result), put in zip(told, stored, strict=True):
             if put.duplicate:
                 around.ledger.outcomes_repeated += 1
             else:
                 around.ledger.outcomes += 1
-                around.latencies.observe("total", (now_ns - packet.received_ns) / 1e9)
+                around.latencies.observe("total", max(0, now_ns - packet.received_ns) / 1e9)
             around.panel(packet.subject.replace(".", "/"), packet.payload)
             self._note_sent(packet, result, now_ns)
 

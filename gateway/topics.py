@@ -10,6 +10,8 @@ OUTCOME_ROOT = "outcomes"
 
 OUTQ_LIVE = "outq.live"
 OUTQ_LATE = "outq.late"
+OUTQ_REFUSED = "outq.refused"
+OUTQ_PLAN = "outq.plan"
 OUTQ_STREAM = "OUTQ"
 HUB_STREAM = "OUTCOMES"
 

@@ -107,11 +107,13 @@ class Watching(Work):
             self.wake.clear()
             while self.telling.is_full:  # noqa: ASYNC110 - only when the leaf is away
                 await asyncio.sleep(0.05)
+            await self.gate.wait()
             frames = self._sights.cameras.take(self._name)
             for i in range(0, len(frames), SLOTS):
                 await self._watch_safely(frames[i : i + SLOTS])
 
     async def _watch_safely(self, frames: list[Frame]) -> None:
+        self.is_evaluating = True
         try:
             await self._watch(frames)
         except WorkerError as exc:
@@ -124,6 +126,8 @@ class Watching(Work):
             self._lose(frames, "internal error, see the log")
             log.exception("plugin %s", self._name)
             await asyncio.sleep(1.0)
+        finally:
+            self.is_evaluating = False
 
     def _lose(self, frames: list[Frame], why: str) -> None:
         """Count frames that were not evaluated; newer ones come."""
@@ -138,7 +142,7 @@ class Watching(Work):
             PoisonedError: It failed several times in a row.
         """
         latencies, began = self._around.latencies, time.perf_counter()
-        taken_ns = time.time_ns()
+        taken_ns = self._around.clock.now_ns()
         for frame in frames:
             latencies.observe("frame", max(0, taken_ns - frame.captured_ns) / 1e9)
         cameras = self._sights.cameras

@@ -1,5 +1,6 @@
 """What is the same for every plugin at work: where it stands, its packets, its trouble."""
 
+import asyncio
 import logging
 from dataclasses import replace
 
@@ -29,6 +30,8 @@ class Work:
         skipped: Those that the plugin failed on whatever was tried.
         trouble: What is wrong now; "" for nothing.
         telling: Its way to the leaf.
+        is_evaluating: Something is at the plugin right now.
+        gate: Clear while nothing new may be evaluated.
     """
 
     def __init__(self, manifest: Manifest, runner: ModelRunner, around: Surroundings) -> None:
@@ -39,8 +42,16 @@ class Work:
         self.trouble = ""
         self.telling = Telling(manifest.name, around)
         self._around = around
-        self._marks = dict(around.store.marks(manifest.name))  # how far it has evaluated
+        self.is_evaluating = False
+        self.gate = asyncio.Event()
+        self.gate.set()
+        self._marks: dict[str, Mark] = {}  # how far it has evaluated
+        self.read_marks()
         self._forgotten: set[str] = set()
+
+    def read_marks(self) -> None:
+        """Go on from where the store says that it stands."""
+        self._marks = dict(self._around.store.marks(self.manifest.name))
 
     def forget(self, sources: set[str] | None) -> int:
         """Let the plugin begin anew with some sources, or with all; return with how many."""
@@ -88,6 +99,8 @@ class Work:
             end_ns=span_ns[1],
             result=result,
             received_ns=received_ns,
+            clock=self._around.clock.standing,
+            rank=self.manifest.outcome.rank,
         )
         try:
             return encode(outcome)

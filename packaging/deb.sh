@@ -37,7 +37,7 @@ for arch in $arches; do
   tree=$PWD/build/deb/$dist-$arch/weir
   rm -rf "${tree%/weir}"
   mkdir -p "$tree"
-  git ls-files -z -- LICENSE debian docs firmware_profiles gateway packaging plugins |
+  git ls-files -z -- LICENSE '*.md' debian docs firmware_profiles gateway packaging plugins |
     tar --create --null --files-from - | tar --extract --directory "$tree"
   echo "building for $dist, $arch"
   (

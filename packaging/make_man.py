@@ -144,7 +144,10 @@ def _commands(group: Command) -> dict[str, Command]:
     if not isinstance(group, Group):
         return {}
     context = typer.Context(group)
-    found = {name: group.get_command(context, name) for name in group.list_commands(context)}
+    # As for running it: what is listed may be a name and a line alone.
+    found = {
+        name: group.resolve_command(context, [name])[1] for name in group.list_commands(context)
+    }
     return {name: command for name, command in found.items() if command}
 
 

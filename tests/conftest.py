@@ -25,6 +25,16 @@ def mosquitto() -> str:
 
 
 @pytest.fixture(scope="session")
+def faketime() -> str:
+    """Return the library of libfaketime that tests/get-faketime.sh found or made."""
+    library = ROOT / ".tools/lib/libfaketimeMT.so.1"
+    if library.is_file():
+        return str(library)
+    reason = ROOT / ".tools/faketime-missing.txt"
+    pytest.skip(reason.read_text().strip() if reason.is_file() else "run tests/get-faketime.sh")
+
+
+@pytest.fixture(scope="session")
 def gst_python() -> str:
     """Return the Python with GStreamer's RTSP server that tests/get-gstreamer.sh made."""
     program = ROOT / ".tools/bin/gst-python"

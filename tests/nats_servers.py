@@ -11,7 +11,7 @@ from pathlib import Path
 
 import orjson
 
-from gateway.model import Outcome, OutcomeContext, Packet, PluginIdentity, Result
+from gateway.model import Outcome, OutcomeContext, Packet, PluginIdentity, Rank, Result
 from gateway.outcomes.link import LinkError, ask, connection
 from gateway.outcomes.packet import encode
 
@@ -143,7 +143,7 @@ def site(folder: Path) -> Iterator[Site]:
         made.hub.kill()
 
 
-def packet(number: int, source: str = "pump-1") -> Packet:
+def packet(number: int, source: str = "pump-1", rank: Rank = "routine") -> Packet:
     """Return a packet that tells its number as its score."""
     return encode(
         Outcome(
@@ -156,6 +156,7 @@ def packet(number: int, source: str = "pump-1") -> Packet:
             end_ns=(number + 1) * 10**9,
             result=Result("anomaly", float(number), 0.9, {"vibration_rms": 1.234}),
             received_ns=time.time_ns(),
+            rank=rank,
         )
     )
 

@@ -22,6 +22,8 @@ from gateway.topics import OUTCOME_ROOT
 GATEWAY_USER = "weir-gateway"
 NAMES = "1 to 64 letters, digits, . - and _, a letter or digit first"
 
+_REVOKED = "revoked.json"
+_MOST_REVOKED = 1000
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _GATEWAY_TOPICS = (
     "topic read #",
@@ -100,15 +102,19 @@ class Register:
             raise AccessError(f"no device {name!r}; {hint}")
         return known[name]
 
-    def add(self, device: Device) -> None:
-        """Let a device in.
+    def add(self, *devices: Device) -> None:
+        """Let devices in, all of them or none.
 
         Raises:
-            AccessError: Its name or topics cannot be, or are another's.
+            AccessError: A name or topic cannot be, or is another's.
         """
         with self._changing() as known:
-            check(device, known)
-            known[device.name] = device
+            for device in devices:
+                check(device, known)
+                known[device.name] = device
+            revoked = self.revoked()
+            if again := revoked.keys() & {device.name for device in devices}:
+                self._note({name: at for name, at in revoked.items() if name not in again})
 
     def change(self, name: str, *, password: str, key: str, changed: str) -> Device:
         """Replace a device's password or key; the old one counts no more.
@@ -121,8 +127,12 @@ class Register:
             known[name] = device
         return device
 
-    def remove(self, name: str) -> Device:
+    def remove(self, name: str, at_ns: int = 0) -> Device:
         """Let a device in no more.
+
+        Args:
+            name: The device.
+            at_ns: Unix time, which is noted.
 
         Raises:
             AccessError: There is no such device.
@@ -130,7 +140,23 @@ class Register:
         with self._changing() as known:
             device = self.device(name)
             del known[name]
+            self._note({**self.revoked(), name: at_ns})
         return device
+
+    def revoked(self) -> dict[str, int]:
+        """Return when devices were revoked that were not let in again, in Unix time (ns).
+
+        It is told to people and nothing rests on it: one that cannot be read is empty.
+        """
+        try:
+            found = orjson.loads((self.folder / _REVOKED).read_bytes())
+            return {str(name): int(at_ns) for name, at_ns in found.items()}
+        except (OSError, ValueError, TypeError, AttributeError):
+            return {}
+
+    def _note(self, revoked: Mapping[str, int]) -> None:
+        newest = sorted(revoked.items(), key=lambda each: each[1])[-_MOST_REVOKED:]
+        files.write(self.folder / _REVOKED, orjson.dumps(dict(newest)).decode() + "\n")
 
     def render(self) -> bool:
         """Make the broker's files from the register; return whether one changed.

@@ -1,6 +1,6 @@
 """``weir device``: who may speak to the box."""
 
-from collections.abc import Sequence
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -10,8 +10,6 @@ from rich.markup import escape
 
 from gateway.access import broker, credentials
 from gateway.access.authority import Authority
-from gateway.access.errors import AccessError
-from gateway.access.hosts import addresses, host_names
 from gateway.access.register import Device, Register
 from gateway.cli.access import folder_of
 from gateway.cli.console import (
@@ -26,13 +24,15 @@ from gateway.cli.console import (
     table,
     told,
 )
-from gateway.cli.device_lines import PLAIN_PORT, Entry, key_lines, lines
-from gateway.cli.device_topics import DEFAULT_PROFILE, Topics, own_topics
+from gateway.cli.device_admission import let_in, lines_of, new_secret, now, show, some, topics_of
+from gateway.cli.device_lines import PLAIN_PORT
+from gateway.cli.device_topics import DEFAULT_PROFILE, Topics
 from gateway.cli.text import ago
 from gateway.client import NotRunningError, RefusedError, ask
 
 device = typer.Typer(
-    help="Devices that may speak to the box: let one in, list them, throw one out.\n\n"
+    help="Devices that may speak to the box: let one in, list them, throw one out; release one\n"
+    "that was quarantined.\n\n"
     "Example: `weir device add plug-1 --profile tasmota`",
     no_args_is_help=True,
     add_completion=False,
@@ -46,7 +46,14 @@ Name = Annotated[
 
 @device.command()
 def add(
-    name: Name,
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="NAME",
+            help="the device's name: its user, and its name in its topics; several at once",
+            show_default=False,
+        ),
+    ] = None,
     profile: Annotated[
         str,
         typer.Option(
@@ -55,6 +62,14 @@ def add(
             help=f"its firmware, as `weir profile list` has it; default: {DEFAULT_PROFILE}",
         ),
     ] = "",
+    listed: Annotated[
+        Path | None,
+        typer.Option(
+            "--from",
+            metavar="FILE",
+            help="more of them: a line `name` or `name,profile` for each; - for standard input",
+        ),
+    ] = None,
     psk: Annotated[
         bool, typer.Option("--psk", metavar="", help="a pre-shared key in place of a password")
     ] = False,
@@ -70,96 +85,35 @@ def add(
     state_dir: StateOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Let a device in, and print what to enter into it.
+    """Let devices in, and print what to enter into each: all that are named, or none.
 
-    It may publish and read its own topics and no others. The password is shown this once; only
-    its hash is kept.
+    Each may publish and read its own topics and no others. The password is shown this once; only
+    its hash is kept. With `--json` a line for each.
 
-    Example: `weir device add plug-1 --profile tasmota`
+    Example: `weir device add plug-1 plug-2 --profile tasmota`
     """
     with told():
-        found = Topics(profile, tuple(topic or ()), tuple(read or ()))
-        if not (topic or read):
+        wanted = [(name, profile) for name in names or ()]
+        if listed:
+            wanted += lines_of(listed, profile)
+        if not wanted:
+            raise typer.BadParameter("which device? weir device add NAME..., or --from FILE")
+        if topic or read:
+            given = Topics(profile, tuple(topic or ()), tuple(read or ()))
+            devices = [(name, given) for name, _ in wanted]
+        else:
             dirs = settings(config, state_dir).profile_dirs
-            found = own_topics(name, profile or DEFAULT_PROFILE, dirs)
+            devices = topics_of(wanted, dirs)
         folder = folder_of(config, state_dir)
-        entry = let_in(folder, name, found, psk=psk)
-    show(entry, folder, host, json=json)
-    if found.left_out and not json:
-        some = ", ".join(found.left_out[:3]) + (" ..." if len(found.left_out) > 3 else "")
+        entries = let_in(folder, devices, psk=psk)
+    show(entries, folder, host, json=json)
+    left_out = list(dict.fromkeys(each for _, topics in devices for each in topics.left_out))
+    if left_out and not json:
+        some = ", ".join(left_out[:3]) + (" ..." if len(left_out) > 3 else "")
         out.print(
             f"[dim]not among its own, for they do not tell it from others: {escape(some)}[/dim]"
         )
         out.print("[dim]a bridge that speaks for others needs --topic in place of a profile[/dim]")
-
-
-def let_in(
-    folder: Path, name: str, topics: Topics, *, psk: bool = False, password: str = ""
-) -> dict[str, Any]:
-    """Put a device into the register, tell the broker, and return what to enter into the device.
-
-    Args:
-        folder: The files of access.
-        name: Its user.
-        topics: What it may say and hear.
-        psk: It gets a key in place of a password.
-        password: The one that it has already; a new one is made when left out.
-
-    Raises:
-        AccessError: It cannot be let in so.
-    """
-    secret = password or _secret(psk=psk)
-    now = _now()
-    hashed, key = ("", secret) if psk else (credentials.hashed(secret), "")
-    Register(folder).add(
-        Device(name, topics.profile, topics.own, topics.reads, hashed, key, now, now)
-    )
-    return {
-        "name": name,
-        "profile": topics.profile,
-        "key" if psk else "password": secret,
-        "own": topics.own,
-        "reads": topics.reads,
-        "broker_told": broker.reload(folder),
-    }
-
-
-def _secret(*, psk: bool) -> str:
-    return credentials.new_key() if psk else credentials.new_password()
-
-
-def show(found: dict[str, Any], folder: Path, host: str, *, json: bool, topic: str = "") -> None:
-    """Print what to enter into a device."""
-    where = host or (*addresses(), host_names()[0])[0]
-    if json:
-        print_json({**found, "host": where})
-        return
-    name, key = found["name"], found.get("key", "")
-    may = f"its own topics: {_some(found['own'])}" if found["own"] else (
-        f"it may read {_some(found['reads'])}"
-    )  # fmt: skip
-    out.print(f"[green]{name}[/green] may come in; {escape(may)}", soft_wrap=True)
-    if not found["broker_told"]:
-        out.print("[dim]the device broker does not run here now; it counts from its start[/dim]")
-    if key:
-        text = key_lines(where, name, key)
-    else:
-        entry = Entry(where, name, found["password"], topic or name, _fingerprint(folder))
-        text = lines(found["profile"], entry)
-    out.print(text, markup=False, soft_wrap=True)
-    out.print("[dim]shown this once; a new one: weir device rotate " + name + "[/dim]")
-
-
-def _some(topics: Sequence[str], most: int = 3) -> str:
-    more = f" and {len(topics) - most} more" if len(topics) > most else ""
-    return ", ".join(topics[:most]) + more
-
-
-def _fingerprint(folder: Path) -> str:
-    try:
-        return Authority(folder).tasmota_fingerprint()
-    except AccessError:
-        return ""  # made at the broker's first start
 
 
 @device.command("list")
@@ -181,7 +135,7 @@ def list_(
     now_s = datetime.now(UTC).timestamp()
     for each in known.values():
         heard = ago(now_s - seen[each.name] / 1e9) if each.name in seen else ""
-        topics = _some(each.own or each.reads)
+        topics = some(each.own or each.reads)
         by = "key" if each.key else "password"
         rows.add_row(*cells(each.name, by, each.profile, topics, each.added[:10], heard))
     out.print(
@@ -220,9 +174,26 @@ def revoke(name: Name, config: ConfigOption = None, state_dir: StateOption = Non
         register = Register(folder)
         if register.device(name).key:
             _end(register, name)
-        register.remove(name)
+        register.remove(name, time.time_ns())
         taken = broker.reload(folder)
     out.print(f"revoked: {name}" + ("" if taken else "; the broker does not run here"))
+
+
+@device.command()
+def release(
+    name: Annotated[str, typer.Argument(help="as `weir devices` names it; or a topic")],
+    config: ConfigOption = None,
+    state_dir: StateOption = None,
+) -> None:
+    """Let a device that is limited or quarantined for its noise speak again.
+
+    If it goes on as before, it is limited again.
+
+    Example: `weir device release plug-1`
+    """
+    with told():
+        ask(settings(config, state_dir).socket_path, "/devices/release", name)
+    out.print(f"released: {escape(name)}")
 
 
 @device.command()
@@ -244,9 +215,9 @@ def rotate(
         psk = bool(was.key)
         if psk:
             _end(register, name)
-        secret = _secret(psk=psk)
+        secret = new_secret(psk=psk)
         hashed = "" if psk else credentials.hashed(secret)
-        register.change(name, password=hashed, key=secret if psk else "", changed=_now())
+        register.change(name, password=hashed, key=secret if psk else "", changed=now())
         taken = broker.reload(folder)
     found = {
         "name": name,
@@ -256,7 +227,7 @@ def rotate(
         "reads": was.reads,
         "broker_told": taken,
     }
-    show(found, folder, host, json=json)
+    show([found], folder, host, json=json)
 
 
 def _end(register: Register, name: str) -> None:
@@ -265,7 +236,7 @@ def _end(register: Register, name: str) -> None:
     For a moment the device has a password that nobody else knows.
     """
     once = credentials.new_password()
-    register.change(name, password=credentials.hashed(once), key="", changed=_now())
+    register.change(name, password=credentials.hashed(once), key="", changed=now())
     if broker.reload(register.folder) and not broker.take_over(PLAIN_PORT, name, once):
         complain(f"{name}: its connection could not be ended; it may say and hear nothing on it")
 
@@ -298,7 +269,3 @@ def ca(
         return
     out.print(f"authority, SHA-256        {prints['sha256']}", soft_wrap=True)
     out.print(f"Tasmota, MqttFingerprint1 {prints['tasmota']}", soft_wrap=True)
-
-
-def _now() -> str:
-    return f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"

@@ -4,12 +4,14 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from gateway.access.topics import compact, own_filters
 from gateway.cli.profile_named import named
 from gateway.errors import ConfigError
-from gateway.profiles.files import read
-from gateway.profiles.schema import ProfileFile, Rule
+
+if TYPE_CHECKING:
+    from gateway.profiles.schema import ProfileFile
 
 DEFAULT_PROFILE = "json"
 
@@ -70,44 +72,64 @@ class Topics:
     left_out: tuple[str, ...] = ()
 
 
-def own_topics(name: str, profile: str, dirs: Sequence[Path]) -> Topics:
-    """Return a device's topics.
+class Dialect:
+    """What devices of one firmware say, to be told apart by their names.
 
     Args:
-        name: The device, as its topics have it.
         profile: A profile's name, folder or file.
         dirs: Folders of profiles.
 
     Raises:
-        ConfigError: There is no such profile, it cannot be used, or no topic is one device's alone.
+        ConfigError: There is no such profile, or it cannot be used.
     """
-    file = named(profile, dirs)
-    known = _FIRMWARE.get(file.parent.name, Firmware())
-    own = [each.replace("{d}", name) for each in known.own]
-    if known.instead:
-        return Topics(file.parent.name, tuple(own), known.reads)
+
+    def __init__(self, profile: str, dirs: Sequence[Path]) -> None:
+        file = named(profile, dirs)
+        self.profile = file.parent.name
+        self._firmware = _FIRMWARE.get(self.profile, Firmware())
+        self._content = None if self._firmware.instead else _read(file)
+
+    def topics_of(self, name: str) -> Topics:
+        """Return a device's topics.
+
+        Args:
+            name: The device, as its topics have it.
+
+        Raises:
+            ConfigError: No topic is one device's alone.
+        """
+        own = [each.replace("{d}", name) for each in self._firmware.own]
+        if self._content is None:
+            return Topics(self.profile, tuple(own), self._firmware.reads)
+        found = {
+            pattern: own_filters(pattern, _capture(rule.device), name)
+            for rule in self._content.rules
+            for pattern in rule.topics
+        }
+        own += [each for filters in found.values() for each in filters]
+        if not own:
+            raise ConfigError([_no_topic(self.profile, self._content)])
+        left_out = tuple(pattern for pattern, filters in found.items() if not filters)
+        return Topics(self.profile, compact(own), self._firmware.reads, left_out)
+
+
+def _read(file: Path) -> "ProfileFile":
+    # Imported where a profile is read and no sooner: it takes longer than all else of the command.
+    from gateway.profiles.files import read  # noqa: PLC0415
+
     content = read(file)
-    if not isinstance(content, ProfileFile):
+    if isinstance(content, list):
         raise ConfigError([str(problem) for problem in content])
-    found = {
-        pattern: own_filters(pattern, _capture(rule), name)
-        for rule in content.rules
-        for pattern in rule.topics
-    }
-    own += [each for filters in found.values() for each in filters]
-    if not own:
-        raise ConfigError([_no_topic(file.parent.name, content)])
-    left_out = tuple(pattern for pattern, filters in found.items() if not filters)
-    return Topics(file.parent.name, compact(own), known.reads, left_out)
+    return content
 
 
-def _capture(rule: Rule) -> str:
+def _capture(device: str) -> str:
     """Return the capture that a rule takes its device's name from, the first of several."""
-    captures = _CAPTURES.findall(rule.device)
+    captures = _CAPTURES.findall(device)
     return str(captures[0]) if captures else "d"
 
 
-def _no_topic(profile: str, content: ProfileFile) -> str:
+def _no_topic(profile: str, content: "ProfileFile") -> str:
     """Say what to do with a profile of a bridge, whose topics do not tell one device's."""
     roots = {t.split("/")[0] for rule in content.rules for t in rule.topics}
     fixed = sorted(root for root in roots if root and "{" not in root)

@@ -3,11 +3,13 @@
 import asyncio
 import secrets
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from gateway.access.hosts import addresses, host_names
 from gateway.cli.console import JsonOption, out, print_json, told
 from gateway.cli.text import counted
 from gateway.config import default_state_dir
@@ -35,10 +37,10 @@ def run_hub(
 ) -> None:
     """Run a try-out hub until SIGTERM or Ctrl-C, or configure a real one.
 
-    It is nats-server with the stream OUTCOMES; it prints what connects a gateway to it. On the
-    loopback it lets everyone in.
+    It is nats-server with the stream OUTCOMES; it prints what connects a gateway to it, and the
+    `weir join` line for boxes of the network. On the loopback it lets everyone in.
 
-    Example: `weir hub --leaf-port 7422`
+    Example: `weir hub --host 0.0.0.0`
     """
     if context.invoked_subcommand:
         return
@@ -50,7 +52,7 @@ def run_hub(
         mqtt_port=mqtt_port,
     )
     with told():
-        asyncio.run(_serve(Hub(options), json=json))
+        asyncio.run(_serve(Hub(options), host, json=json))
 
 
 @hub.command("config")
@@ -84,7 +86,7 @@ def config(
     _print(f"{output}: for {holds}; it holds their passwords, keep it private")
 
 
-async def _serve(server: Hub, *, json: bool) -> None:
+async def _serve(server: Hub, host: str, *, json: bool) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
@@ -92,17 +94,50 @@ async def _serve(server: Hub, *, json: bool) -> None:
     try:
         lines = server.connection_lines()
         if json:
-            host, port = server.mqtt_address
-            print_json({"url": server.url, "leaf_url": server.leaf_url, "mqtt": f"{host}:{port}"})
+            mqtt, port = server.mqtt_address
+            urls = {"url": server.url, "leaf_url": server.leaf_url, "mqtt": f"{mqtt}:{port}"}
+            print_json({**urls, "join": join_line(server, host)})
         else:
             out.print("[green]hub is ready[/green]; in a gateway's gateway.toml:", soft_wrap=True)
             for line in lines:
                 _print(f"  {line}")
             _print(f"  # the same without a file: weir run --hub {server.leaf_url}")
+            for line in _for_boxes(server, host):
+                _print(line)
             _print(f"see what arrives: weir outcomes --follow --hub {server.url}")
         await stop.wait()
     finally:
         await server.stop()
+
+
+def join_line(server: Hub, host: str) -> str:
+    """Return what a box of this network is told to send its outcomes here; "" on the loopback.
+
+    Args:
+        server: Started.
+        host: Where it listens; where that is everywhere, this machine's first address is said.
+    """
+    user, password = server.login
+    if not user:
+        return ""
+    is_everywhere = host in {"0.0.0.0", "::"}  # noqa: S104 - to compare with
+    there = (*addresses(), host_names()[0])[0] if is_everywhere else host
+    there = f"[{there}]" if ":" in there else there
+    # Not as --token, which everyone on the box could see while it runs.
+    return (
+        f"printf %s {password} | sudo weir join nats://{there}:{server.leaf_port} "
+        f"--user {user} --token-file -"
+    )
+
+
+def _for_boxes(server: Hub, host: str) -> Iterator[str]:
+    others = addresses()
+    if line := join_line(server, host):
+        yield f"on a box of this network: {line}"
+        if more := [each for each in others if f"//{each}:" not in line]:
+            yield f"  # other addresses of this machine: {', '.join(more)}"
+    elif others:
+        yield f"only this machine reaches it; for boxes of the network: weir hub --host {others[0]}"
 
 
 def _print(line: str) -> None:

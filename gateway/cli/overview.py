@@ -9,9 +9,11 @@ from rich.markup import escape
 from rich.table import Table
 
 from gateway.cli.console import cells, table
-from gateway.cli.text import counted, millis, size, span
+from gateway.cli.text import counted, millis, one_line, size, span
 
 Document = dict[str, Any]
+_NAME_CHARS = 32
+_SHOWN_NAMES = 3
 
 
 def parts(document: Document) -> Iterator[RenderableType]:
@@ -54,8 +56,20 @@ def _lines(document: Document) -> Iterator[tuple[str, str]]:
         p50, p95 = millis(total["p50"]), millis(total["p95"])
         yield "latency", f"message to outcome p50 {p50} ms, p95 {p95} ms"
     yield "leaf", _leaf(document["leaf"])
+    if wrong := _clock(document.get("clock", {})):
+        yield "clock", wrong
     if document["metrics"]:
         yield "metrics", escape(document["metrics"])
+
+
+def _clock(clock: Document) -> str:
+    """Return what is wrong with the clock; "" while nothing is."""
+    if clock.get("standing") == "unset":
+        return "[red]unset[/red]: it counts on from the newest time known (weir doctor)"
+    ahead_s = clock.get("system_ahead_s", 0.0)
+    if abs(ahead_s) > 2:
+        return f"[yellow]the system's was stepped by {ahead_s:,.0f} s[/yellow], not followed yet"
+    return ""
 
 
 def _broker(broker: Document) -> str:
@@ -67,6 +81,8 @@ def _broker(broker: Document) -> str:
 def _ended(messages: Document) -> str:
     dead = sum(messages["dead_letters"].values())
     old = f" + {messages['too_old']:,} too old" if messages["too_old"] else ""
+    if messages["quarantined"]:
+        old += f" + {messages['quarantined']:,} quarantined"
     return (
         f"= {messages['stored']:,} stored + {counted(messages['duplicates'], 'duplicate')}"
         f" + {counted(dead, 'dead letter')} + {messages['shed']:,} shed{old}"
@@ -130,6 +146,23 @@ def _cameras(cameras: list[Document]) -> str:
     return f"{told}; {taken:,} frames looked at (weir camera list)"
 
 
+def noisy(case: Document) -> str:
+    """Return what is said of a device that is limited or quarantined."""
+    usual = f", usually {case['usual_hz']:.3g}" if case["usual_hz"] else ""
+    what = "nothing readable" if case["why"] == "garbage" else "too loud"
+    name = escape(one_line(case["device"], _NAME_CHARS))
+    return (
+        f"[yellow]{name}[/yellow] is {case['state']}: {what}, {case['rate_hz']:,.0f}/s{usual};"
+        f" {case['shed']:,} shed"
+    )
+
+
+def _some(names: list[str]) -> str:
+    shown = ", ".join(one_line(name, _NAME_CHARS) for name in names[:_SHOWN_NAMES])
+    more = len(names) - _SHOWN_NAMES
+    return escape(shown) + (f" and {more} more" if more > 0 else "")
+
+
 def _plugins(plugins: list[Document]) -> Table:
     rows = table("plugin", "!health", "#judged", "#p95 ms", "#memory", "#restarts")
     for each in plugins:
@@ -152,6 +185,13 @@ def _unwell(document: Document) -> Iterator[str]:
         if each["skipped"]:
             skipped = counted(each["skipped"], "window or frame", "windows or frames")
             yield f"[red]{escape(each['name'])}[/red]: {skipped} skipped: it failed on them"
+    yield from map(noisy, document["noisy"])
+    if document["silent"]:
+        yield f"[yellow]silent[/yellow]: {_some(document['silent'])} (weir devices)"
+    yield from _set_aside(document)
+
+
+def _set_aside(document: Document) -> Iterator[str]:
     for each in document["cameras"]["cameras"]:
         if each["reason"]:
             yield f"[yellow]camera {escape(each['name'])}[/yellow]: {escape(each['reason'])}"

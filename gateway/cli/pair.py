@@ -26,9 +26,9 @@ from gateway.cli.console import (
     settings,
     told,
 )
-from gateway.cli.device import let_in, show
+from gateway.cli.device_admission import let_in, show
 from gateway.cli.device_lines import Entry
-from gateway.cli.device_topics import DEFAULT_PROFILE, own_topics
+from gateway.cli.device_topics import DEFAULT_PROFILE, Dialect
 from gateway.cli.pairing import Guess, Guesser, settings_over_mqtt
 from gateway.cli.text import one_line
 from gateway.errors import ConfigError
@@ -169,9 +169,9 @@ class Desk:
             AccessError: Its name or topics are another's.
             ConfigError: Its profile names no topics of one device.
         """
-        topics = own_topics(guess.name, guess.profile or DEFAULT_PROFILE, self._dirs)
+        topics = Dialect(guess.profile or DEFAULT_PROFILE, self._dirs).topics_of(guess.name)
         user, password = self._brought(visitor)
-        found = let_in(self._folder, user or guess.name, topics, password=password)
+        [found] = let_in(self._folder, [(user or guess.name, topics)], password=password)
         self.accepted.append({**found, "host": self._host, "keeps_its_own": bool(user)})
         if user:
             self._say(f"{user} keeps its password; its port is to be 1883")
@@ -181,7 +181,7 @@ class Desk:
         sent = bool(messages) and all(doorman.tell(visitor, *each) for each in messages)
         self.accepted[-1]["sent"] = sent
         if not self._json:
-            show(found, self._folder, self._host, json=False, topic=guess.name)
+            show([found], self._folder, self._host, json=False, topic=guess.name)
         if sent:
             self._say(f"{found['name']} was sent these settings and should come to port 1883 now")
 

@@ -21,7 +21,7 @@ from gateway.cli.console import (
 from gateway.cli.profile_named import ARGUMENT, named
 from gateway.cli.text import counted
 from gateway.profiles import Catalog
-from gateway.profiles.files import PROFILE_FILE
+from gateway.profiles.folders import PROFILE_FILE
 from gateway.profiles.lint import lint as lint_profile
 from gateway.profiles.vectors import (
     VECTORS_FILE,

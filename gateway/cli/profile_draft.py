@@ -26,7 +26,7 @@ from gateway.errors import ConfigError
 from gateway.model import RawMessage
 from gateway.profiles import Catalog
 from gateway.profiles.draft import draft as draft_profile
-from gateway.profiles.files import PROFILE_FILE, find
+from gateway.profiles.folders import PROFILE_FILE, find
 from gateway.profiles.guesses import is_command
 from gateway.profiles.nearest import Recognition
 from gateway.profiles.vectors import VECTORS_FILE

@@ -1,5 +1,6 @@
 """Commands that show which profiles are there: list, show."""
 
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -17,6 +18,7 @@ from gateway.cli.console import (
     told,
 )
 from gateway.cli.profile_named import ARGUMENT, named
+from gateway.config import SHIPPED
 from gateway.errors import ConfigError
 from gateway.profiles import Catalog
 
@@ -24,7 +26,7 @@ from gateway.profiles import Catalog
 def list_(
     config: ConfigOption = None, state_dir: StateOption = None, json: JsonOption = False
 ) -> None:
-    """Profiles that are there, in the order in which they are asked.
+    """Profiles that are there, in the order in which they are asked; all of it with `--json`.
 
     Example: `weir profile list`
     """
@@ -47,13 +49,13 @@ def list_(
     if json:
         print_json({"profiles": rows, "set_aside": rejected, "own_folder": own})
         return
-    shown = table("profile", "title", "#priority", "#rules", "codecs", "folder")
+    shown = table("!profile", "title", "#rules", "codecs")
     for row in rows:
-        codecs = ", ".join(row["codecs"])
-        shown.add_row(
-            *cells(row["name"], row["title"], row["priority"], row["rules"], codecs, row["folder"])
-        )
+        shown.add_row(*cells(row["name"], row["title"], row["rules"], ", ".join(row["codecs"])))
     out.print(shown if rows else "no profile is there")
+    for row in rows:
+        if not Path(row["folder"]).is_relative_to(SHIPPED):
+            out.print(f"{row['name']} is yours: {row['folder']}", markup=False, soft_wrap=True)
     for reason in rejected:
         out.print(f"[yellow]set aside[/yellow] {escape(reason)}", soft_wrap=True)
     out.print(f"yours go into {own}", markup=False, soft_wrap=True)

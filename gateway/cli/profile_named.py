@@ -6,7 +6,7 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from gateway.errors import ConfigError
-from gateway.profiles.files import PROFILE_FILE, find
+from gateway.profiles.folders import PROFILE_FILE, find
 
 ARGUMENT = "a profile's name, its folder, or its profile.yaml"
 

@@ -57,7 +57,8 @@ def devices(
 ) -> None:
     """Devices with their firmware and newest readings, and whether they are there.
 
-    Online: `yes` and `no` by the device's own word; `heard` and `silent` where it gives none.
+    Online: `yes` and `no` by the device's own word; `heard` and `silent` where it gives none;
+    `limited` and `quarantined` are too loud, see `weir device release`.
 
     Example: `weir devices --unknown`
     """
@@ -66,11 +67,21 @@ def devices(
         found = ask(chosen.socket_path, "/unclaimed" if unknown else "/devices")
         if unknown:
             _add_nearest(found, chosen)
+        noisy = [] if unknown else _noisy(chosen.socket_path)
         nothing = "" if found or json else _nothing(chosen.socket_path, unknown=unknown)
     if json:
         print_json(found)
     else:
         out.print(nothing or (_unclaimed(found) if unknown else _devices(found)))
+        for line in noisy:
+            out.print(line)
+
+
+def _noisy(path: Path) -> list[str]:
+    """Say of each device that is limited or quarantined why, and what to do."""
+    cases = ask(path, "/status")["noisy"]
+    lines = [overview.noisy(case) for case in cases]
+    return [*lines, "[dim]to release one: weir device release NAME[/dim]"] if lines else []
 
 
 def _add_nearest(found: list[Document], chosen: Settings) -> None:
@@ -198,9 +209,13 @@ def _devices(found: list[Document]) -> Table:
 
 def _online(device: Document, silent_s: float) -> str:
     """Return whether a device is there, and what says so: its own word, or how long ago it was."""
+    if device["noisy"]:
+        return str(device["noisy"]["state"])
     match device["online_by"], device["online"]:
         case "own word", online:
             return "yes" if online else "no (own word)"
+        case "revoked", _:
+            return "no (revoked)"
         case "parent", _:
             return f"no ({device['parent']} is away)"
         case _, True:

@@ -4,11 +4,18 @@
 from, ``problems`` how it is told what is wrong.
 """
 
-from gateway.config.sections import AssetSection, HubSection, MetricsSection, default_state_dir
+from gateway.config.sections import (
+    AssetSection,
+    DevicesSection,
+    HubSection,
+    MetricsSection,
+    default_state_dir,
+)
 from gateway.config.settings import (
     CONFIG_VARIABLE,
     SHIPPED,
     Settings,
+    load_right_parts,
     load_settings,
     load_usable_settings,
 )
@@ -18,10 +25,12 @@ __all__ = [
     "CONFIG_VARIABLE",
     "SHIPPED",
     "AssetSection",
+    "DevicesSection",
     "HubSection",
     "MetricsSection",
     "Settings",
     "default_state_dir",
+    "load_right_parts",
     "load_settings",
     "load_usable_settings",
     "without_login",

@@ -43,6 +43,13 @@ class GatewaySection(Section):
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
 
+class ClockSection(Section):
+    """``[clock]``: when the system's clock is believed."""
+
+    synced_file: Path | None = None  # there while somebody keeps it; default: the kernel is asked
+    follow_after_s: float = Field(30.0, ge=1, le=3600)  # a step that nobody vouches for
+
+
 class MqttSection(Section):
     """``[mqtt]``: the device broker."""
 
@@ -65,7 +72,7 @@ class LeafSection(Section):
 
     run: Literal["here", "unit"] = "here"  # unit: `weir leaf run` runs it, the gateway uses it
     port: int = Field(0, ge=0, le=65535)  # for this machine's processes; 0: a free one
-    store_bytes: int = Field(512_000_000, ge=8_000_000)  # what may wait for the hub
+    store_bytes: int = Field(1_000_000_000, ge=8_000_000)  # what may wait: a week at 3 a second
     mqtt_store_bytes: int = Field(256_000_000, ge=8_000_000)  # sessions of the embedded broker
     ballast_bytes: int = Field(16_000_000, ge=0)  # given up for outcomes when the disk is full
     in_order_backlog: int = Field(5000, ge=0)  # above: live outcomes overtake the backlog
@@ -78,6 +85,8 @@ class HubSection(Section):
     credentials_file: Path | None = None
     login_file: Path | None = None  # user:password or a token, as a url has them
     ca_file: Path | None = None
+    drain_per_s: int = Field(0, ge=0)  # of a backlog, live outcomes besides; 0: as fast as it goes
+    drain_order: Literal["oldest", "alarms-first"] = "oldest"
 
     @property
     def shown_url(self) -> str:
@@ -92,6 +101,24 @@ class StoreSection(Section):
     max_rows: int = Field(50_000_000, ge=1000)
     max_bytes: int = Field(4_000_000_000, ge=10_000_000)
     reserve_bytes: int = Field(200_000_000, ge=1_000_000)  # free space below which readings yield
+
+
+class DevicesSection(Section):
+    """``[devices]``: when one is too loud or silent, and how many there may be."""
+
+    quarantine: bool = True  # of those that stay too loud; false: they are limited, no more
+    limit_hz: float = Field(200.0, gt=0)  # nobody below is too loud, in messages per second
+    limit_factor: float = Field(100.0, ge=2)  # nor below so many times its usual rate
+    limit_after_s: float = Field(5.0, gt=0)  # too loud for so long: limited
+    garbage_hz: float = Field(50.0, gt=0)  # above, with nothing that can be read: limited too
+    quarantine_after_s: float = Field(30.0, gt=0)  # and for so long: quarantined
+    release_after_s: float = Field(600.0, gt=0)  # of good conduct; limited ones after a tenth
+    learn_s: float = Field(3600.0, gt=0)  # a device's silence means nothing before
+    silent_factor: float = Field(10.0, ge=2)  # silent for so many times its usual interval
+    silent_least_s: float = Field(120.0, gt=0)  # and at least so long
+    most: int = Field(10_000, ge=1)  # messages of further devices are dead letters
+    most_series: int = Field(200_000, ge=1)  # of further metrics: left out, or dead letters
+    most_series_each: int = Field(5000, ge=1)  # of one device
 
 
 class PluginsSection(Section):

@@ -19,6 +19,8 @@ from gateway.config.problems import did_you_mean, explain
 from gateway.config.sections import (
     AssetSection,
     CamerasSection,
+    ClockSection,
+    DevicesSection,
     GatewaySection,
     HubSection,
     LeafSection,
@@ -56,10 +58,12 @@ class Settings(BaseSettings):
     )
 
     gateway: GatewaySection = Field(default_factory=GatewaySection)
+    clock: ClockSection = Field(default_factory=ClockSection)
     mqtt: MqttSection = Field(default_factory=MqttSection)
     leaf: LeafSection = Field(default_factory=LeafSection)
     hub: HubSection = Field(default_factory=HubSection)
     store: StoreSection = Field(default_factory=StoreSection)
+    devices: DevicesSection = Field(default_factory=DevicesSection)
     plugins: PluginsSection = Field(default_factory=PluginsSection)
     profiles: ProfilesSection = Field(default_factory=ProfilesSection)
     cameras: CamerasSection = Field(default_factory=CamerasSection)
@@ -125,6 +129,52 @@ def load_usable_settings(path: Path | None, **overrides: dict[str, Any]) -> Sett
         ConfigError: Also for files and folders that are named and not there.
     """
     return _load(path, overrides, existing=True)
+
+
+def load_right_parts(path: Path | None, **overrides: dict[str, Any]) -> tuple[Settings, bool]:
+    """Read what is right of a configuration, for who looks what is wrong with a box.
+
+    Keys that are wrong are left out, and files that cannot be read.
+
+    Returns:
+        The settings, and whether their state directory is the one that is meant: it is not
+        known when it is wrong itself, or when it may stand in a file that cannot be read.
+    """
+    merged: dict[str, Any] = {}
+    unread: list[str] = []
+    for file in _files(path, unread):
+        _merge(merged, _read(file, unread), str(file), {})
+    for table in (_environment([]), overrides):
+        _merge(merged, table, "", {})
+    is_said = _says_state_dir(merged) or not isinstance(merged.get("gateway", {}), dict)
+    while True:
+        try:
+            settings = _FromTables(**merged)
+        except ValidationError as exc:
+            if not merged:
+                return Settings.model_construct(), False
+            if not [each for each in exc.errors() if _leave_out(merged, each["loc"])]:
+                merged.clear()
+        else:
+            return settings, _says_state_dir(merged) or not (is_said or unread)
+
+
+def _says_state_dir(tables: dict[str, Any]) -> bool:
+    table = tables.get("gateway")
+    return isinstance(table, dict) and "state_dir" in table
+
+
+def _leave_out(tables: dict[str, Any], location: tuple[int | str, ...]) -> bool:
+    """Take out a wrong key, or the innermost one that holds what is wrong; say if there was one."""
+    holder, wrong = tables, ""
+    inner: Any = tables
+    for part in location:
+        if not isinstance(inner, dict) or part not in inner:
+            break
+        holder, wrong, inner = inner, str(part), inner[part]
+    if wrong:
+        del holder[wrong]
+    return bool(wrong)
 
 
 def _load(path: Path | None, overrides: dict[str, dict[str, Any]], *, existing: bool) -> Settings:

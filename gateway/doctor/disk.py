@@ -7,7 +7,9 @@ from pathlib import Path
 
 from gateway.config import Settings
 from gateway.doctor.finding import Box, Finding, fail, ok, unseen, warn
+from gateway.features.aside import cases
 from gateway.features.migration import copies, set_aside
+from gateway.leaf import damaged
 
 _LEAST_BYTES = 200_000_000
 _LEAST_INODES = 0.03
@@ -23,9 +25,16 @@ def disk(box: Box) -> Iterator[Finding]:
         yield space(free_bytes, bound_bytes(box.settings), _used_bytes(state_dir))
     except PermissionError:
         yield unseen(f"{free_bytes / 1e6:,.0f} MB are free; what {state_dir} takes is not seen")
+    if found.f_flag & os.ST_RDONLY:
+        yield fail(
+            f"the file system of {there} is read-only: nothing can be kept",
+            "dmesg says why; after a fault of the disk: fsck, then mount it for writing",
+        )
+    yield from _level(box)
     if found.f_files:
         yield inodes(found.f_favail / found.f_files)
     yield from _kept(state_dir / "weir.duckdb")
+    yield from _set_aside(state_dir)
 
 
 def bound_bytes(settings: Settings) -> int:
@@ -74,6 +83,43 @@ def _used_bytes(state_dir: Path) -> int:
 def _raise(error: OSError) -> None:
     if isinstance(error, PermissionError):
         raise error
+
+
+def _level(box: Box) -> Iterator[Finding]:
+    """Tell what the running gateway does for want of room."""
+    found = (box.status or {}).get("disk", {})
+    if found.get("holds"):
+        yield fail(
+            f"readings are not stored now: {found['holds']}; outcomes are still kept",
+            "free some: it goes on by itself within seconds; du -xsh /var/*",
+        )
+    elif found.get("level") == "low":
+        yield warn(
+            f"{found['free_bytes'] / 1e6:,.0f} MB are free, less than [store] reserve_bytes: the "
+            "store grows no more, snapshots were deleted",
+            "free some; below a quarter of it readings are not stored",
+        )
+
+
+def _set_aside(state_dir: Path) -> Iterator[Finding]:
+    """Tell what was damaged and set aside."""
+    try:
+        found = cases(state_dir)
+        streams = damaged.found(state_dir / "leaf")
+    except PermissionError:
+        return
+    for case in found:
+        what = "a store that could not be opened" if case.what == "store" else "a damaged log"
+        yield warn(
+            f"{what} was set aside in {case.folder}: {case.error.splitlines()[0]}",
+            "look at the disk (dmesg, smartctl); SD cards that do this are to be replaced. "
+            f"When it is not wanted any more: rm -r {case.folder}",
+        )
+    for stream in streams:
+        yield warn(
+            f"nats-server could not recover a stream; it was set aside: {stream}",
+            "its outcomes were put again from the store; look at the disk, then delete it",
+        )
 
 
 def _kept(store: Path) -> Iterator[Finding]:

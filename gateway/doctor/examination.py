@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from gateway.client import NotRunningError, RefusedError, ask
-from gateway.config import Settings, load_settings, load_usable_settings
-from gateway.doctor import clock, disk, files, machine, ports, running, units
+from gateway.config import load_right_parts, load_usable_settings
+from gateway.doctor import clock, devices, disk, files, logins, machine, ports, running, units
 from gateway.doctor.finding import Box, Finding, fail, ok, unseen
 from gateway.errors import ConfigError
 
@@ -18,6 +18,12 @@ def configuration(box: Box) -> Iterator[Finding]:
     for problem in box.problems:
         state = unseen if "Permission denied" in problem else fail
         yield state(problem, "correct it; weir check names the nearest key that there is")
+    if not box.knows_state_dir:
+        yield unseen(
+            "which state directory is meant cannot be read; all below is of "
+            f"{box.settings.gateway.state_dir}",
+            "say it: weir doctor --state-dir DIRECTORY (of the package: /var/lib/weir)",
+        )
     if not box.problems:
         yield ok(f"the configuration is valid ({box.config or 'defaults alone'})")
 
@@ -35,6 +41,7 @@ CHECKS: tuple[tuple[str, Check], ...] = (
     ("ports", ports.ports),
     ("units", units.units),
     ("journal", units.journal),
+    ("logins", logins.logins),
     ("gateway", running.gateway),
     ("broker", running.broker),
     ("leaf", running.leaf),
@@ -43,6 +50,7 @@ CHECKS: tuple[tuple[str, Check], ...] = (
     ("plugins", running.plugins),
     ("profiles", running.profiles),
     ("dead letters", running.dead_letters),
+    ("devices", devices.devices),
     ("cameras", running.cameras),
 )
 """In the order in which one would look: what stands below rests on what stands above."""
@@ -56,27 +64,18 @@ def look_at(config: Path | None, state_dir: Path | None = None) -> Box:
         state_dir: Wins over the configuration's.
     """
     tables = {"gateway": {"state_dir": str(state_dir.absolute())}} if state_dir else {}
-    settings, problems = _settings(config, tables)
+    problems, knows = list[str](), True
+    try:
+        settings = load_usable_settings(config, **tables)
+    except ConfigError as exc:
+        problems = exc.problems
+        settings, knows = load_right_parts(config, **tables)
     status, silence = None, ""
     try:
         status = ask(settings.socket_path, "/status", limit_s=5.0)
     except (NotRunningError, RefusedError) as exc:
         silence = str(exc)
-    return Box(settings, problems, config, status, silence, os.geteuid() == 0)
-
-
-def _settings(config: Path | None, tables: dict[str, dict[str, str]]) -> tuple[Settings, list[str]]:
-    """Return the configuration as far as it can be had, and what is wrong with it."""
-    try:
-        return load_usable_settings(config, **tables), []
-    except ConfigError as exc:
-        problems = exc.problems
-    for path in (config, None):
-        try:
-            return load_settings(path, **tables), problems
-        except ConfigError:
-            continue
-    return Settings.model_construct(), problems
+    return Box(settings, problems, config, status, silence, os.geteuid() == 0, knows)
 
 
 def examine(box: Box) -> Iterator[tuple[str, Finding]]:

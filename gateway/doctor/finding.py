@@ -32,6 +32,7 @@ class Box:
     Attributes:
         settings: The configuration; the defaults where it is wrong.
         problems: What is wrong with it.
+        knows_state_dir: The state directory is the one that is meant.
         config: ``gateway.toml``; None for the defaults alone.
         status: What the running gateway says of itself; None when none answers.
         silence: Why none answers.
@@ -44,6 +45,7 @@ class Box:
     status: Document | None = None
     silence: str = ""
     is_root: bool = False
+    knows_state_dir: bool = True
 
 
 def ok(says: str) -> Finding:

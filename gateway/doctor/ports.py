@@ -8,10 +8,12 @@ from urllib.parse import urlsplit
 
 import psutil
 
+from gateway.access.register import GATEWAY_USER
 from gateway.doctor.finding import Box, Finding, fail, ok, unseen, warn
 
 _OURS = ("nats-server", "weir", "python3")
 _TLS_PORT = 8883
+_LINES = 'username = "weir" and password_file = "/etc/weir/secrets/broker.pass"'
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,11 +54,18 @@ def ports(box: Box) -> Iterator[Finding]:
         wanted = {mqtt.port: False} if mqtt.port else {}
     for port, is_optional in wanted.items():
         yield from judge(port, listener(port), embedded=mqtt.broker == "embedded",
-                         is_optional=is_optional, running=box.status is not None)  # fmt: skip
+                         is_optional=is_optional, running=box.status is not None,
+                         is_chosen=mqtt.username != GATEWAY_USER)  # fmt: skip
 
 
 def judge(
-    port: int, found: Listener | None, *, embedded: bool, is_optional: bool, running: bool
+    port: int,
+    found: Listener | None,
+    *,
+    embedded: bool,
+    is_optional: bool,
+    running: bool,
+    is_chosen: bool,
 ) -> Iterator[Finding]:
     """Yield what a port's holder means.
 
@@ -66,6 +75,7 @@ def judge(
         embedded: The leaf is to listen there.
         is_optional: Nobody has to.
         running: A gateway runs.
+        is_chosen: The gateway has a login that is not of this package's broker.
     """
     if found is None:
         if is_optional:
@@ -87,11 +97,15 @@ def judge(
             f'use that one ([mqtt] broker = "mqtt://127.0.0.1:{port}"), or another [mqtt] port, or '
             "stop it",
         )
+    elif is_chosen:
+        yield ok(f"{found}; [mqtt] says how the gateway comes in there")
     else:
         yield warn(
-            f"{found}, which is not this package's: `weir device` has no say in it",
-            "its own configuration says who may connect; or systemctl disable --now mosquitto, "
-            "then systemctl restart weir-mqtt",
+            f"{found}, which was here before or is another program's: weir-mqtt stands back for "
+            "it, its own configuration says who may connect, and weir device has no say in it",
+            "to use it, make a user there that may read all topics, and put two lines below "
+            f"[mqtt] into /etc/weir/gateway.d/broker.toml: {_LINES}; restart weir-gateway. To use "
+            "this package's: systemctl disable --now mosquitto; systemctl restart weir-mqtt",
         )
 
 

@@ -56,6 +56,12 @@ def leaf(box: Box) -> Iterator[Finding]:
         )
     else:
         yield ok("the leaf answers and stores")
+    again = box.status["outcomes"].get("put_again", 0)
+    if again:
+        yield warn(
+            f"the leaf had lost {again:,} outcomes that waited in it; they were put there again",
+            "look at the disk: dmesg, smartctl",
+        )
 
 
 def hub(box: Box) -> Iterator[Finding]:
@@ -137,8 +143,8 @@ def _closed_store(path: Path) -> Iterator[Finding]:
         else:
             yield fail(
                 f"the store does not open: {str(exc).splitlines()[0]}",
-                f"begin a new one: mv {path} {path}.broken; readings of the last hours and what "
-                "plugins learned are then gone, what waits for the hub is not",
+                "start the gateway: what is damaged is set aside, and what can be read of it kept; "
+                "what waits for the hub is not touched",
             )
     else:
         yield ok("the store opens")

@@ -8,7 +8,7 @@ from pathlib import Path
 from gateway.doctor.finding import Box, Finding, fail, ok, unseen, warn
 
 UNITS = ("weir-leaf.service", "weir-gateway.service", "weir-mqtt.service")
-_BOOTED = Path("/run/systemd/system")  # sd_booted(3)
+BOOTED = Path("/run/systemd/system")  # sd_booted(3)
 _LIMIT_S = 15.0
 _MOST_RESTARTS = 3
 _SHOWN = 3
@@ -17,7 +17,7 @@ _NOT_ALLOWED = re.compile(r"not seeing messages|insufficient permissions", re.IG
 
 def units(_: Box) -> Iterator[Finding]:
     """Tell how the units are."""
-    if not _BOOTED.is_dir():
+    if not BOOTED.is_dir():
         yield unseen("systemd does not run this box: no units", "")
         return
     for unit in UNITS:
@@ -69,7 +69,7 @@ def _memory(found: str) -> str:
 
 def journal(box: Box) -> Iterator[Finding]:
     """Tell what errors the units wrote into the journal in the last hour."""
-    if not _BOOTED.is_dir():
+    if not BOOTED.is_dir():
         return
     chosen = [argument for unit in UNITS for argument in ("-u", unit)]
     said = run("journalctl", *chosen, "-p", "err", "--since", "-1h", "-o", "cat", "--no-pager")

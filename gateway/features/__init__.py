@@ -4,10 +4,10 @@
 speak to DuckDB; ``service`` is what the pipeline calls.
 """
 
-from gateway.features.columns import Item
+from gateway.features.columns import Item, Refused
 from gateway.features.marks import Mark
 from gateway.features.retention import Bounds
-from gateway.features.series import Device, Register
+from gateway.features.series import Capacity, Device, Register
 from gateway.features.service import FeatureService
 from gateway.features.sql import QueryError
 from gateway.features.store import Appended
@@ -16,12 +16,14 @@ from gateway.features.tables import DeadLetter, SentOutcome
 __all__ = [
     "Appended",
     "Bounds",
+    "Capacity",
     "DeadLetter",
     "Device",
     "FeatureService",
     "Item",
     "Mark",
     "QueryError",
+    "Refused",
     "Register",
     "SentOutcome",
 ]

@@ -32,7 +32,7 @@ class TooOld:
 
 def too_old(
     items: Sequence[Item],
-    duplicate: Sequence[bool],
+    ended: Sequence[bool],
     new: Batch,
     before_ns: int,
     register: Register,
@@ -41,7 +41,7 @@ def too_old(
 
     Args:
         items: The messages of a batch.
-        duplicate: Which of them are duplicates, and counted as such.
+        ended: Which of them are counted already: duplicates, and those there was no room for.
         new: Their new rows.
         before_ns: What is older goes with the next sweep.
         register: The series of the rows.
@@ -52,8 +52,8 @@ def too_old(
         return None
     found = texts + [(int(new.time_ns[row]), int(new.series[row])) for row in rows]
     messages = sum(
-        not again and _is_older(decoded, before_ns)
-        for (_, decoded), again in zip(items, duplicate, strict=True)
+        not has_ended and _is_older(decoded, before_ns)
+        for (_, decoded), has_ended in zip(items, ended, strict=True)
     )
     oldest_ns, series = min(found)
     return TooOld(messages, len(found), register.series[series].device, oldest_ns)

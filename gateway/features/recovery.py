@@ -5,33 +5,33 @@ an update of 500 rows costs 100 ms and an insert 2 ms; the last row counts. `ret
 others.
 """
 
+from itertools import pairwise
 from typing import Any
 
 import duckdb
 import numpy as np
 from numpy.typing import NDArray
 
+from gateway.clock import Era, Standing
 from gateway.features.columns import Batch
 from gateway.features.marks import Mark, unpack_states
 from gateway.features.recent import Recent
 from gateway.features.schema import SWITCH
 from gateway.features.series import Device, Register
 
+_PORTIONS = 20
+"""Of the newest readings: at once, those of ten minutes at 1,000 messages/s take 250 MB."""
+
 
 def devices(connection: duckdb.DuckDBPyConnection, register: Register) -> None:
     """Fill the register with the series and devices known."""
     new_series(connection, register)
-    for number, time_us, value in connection.execute(
-        "SELECT series, epoch_us(max(time)), arg_max(value, time) FROM text_reading GROUP BY series"
-    ).fetchall():
-        register.note_text(number, time_us * 1000, value)
+    texts(connection, register)
     for name, profile, source, first_us, last_us, messages in connection.execute(
         "SELECT name, profile, source, epoch_us(first_seen), epoch_us(last_seen), messages"
         " FROM device ORDER BY last_seen"
     ).fetchall():
-        register.devices[name] = Device(
-            name, profile, source, first_us * 1000, last_us * 1000, messages
-        )
+        register.know(Device(name, profile, source, first_us * 1000, last_us * 1000, messages))
 
 
 def new_series(connection: duckdb.DuckDBPyConnection, register: Register) -> None:
@@ -43,11 +43,36 @@ def new_series(connection: duckdb.DuckDBPyConnection, register: Register) -> Non
         register.restore(device, metric, unit or None, profile, switch=kind == SWITCH)
 
 
+def texts(connection: duckdb.DuckDBPyConnection, register: Register) -> None:
+    """Note each series' newest text."""
+    for number, time_us, value in connection.execute(
+        "SELECT series, epoch_us(max(time)), arg_max(value, time) FROM text_reading GROUP BY series"
+    ).fetchall():
+        register.note_text(number, time_us * 1000, value)
+
+
+def era(connection: duckdb.DuckDBPyConnection) -> tuple[Era | None, int]:
+    """Return the clock's era, and the newest time (ns) that the box is known to have had; 0: none.
+
+    What messages arrived says that time too, and an older version writes nothing else.
+    """
+    heard = connection.execute("SELECT epoch_us(max(last_seen)) FROM device").fetchone()
+    heard_ns = heard[0] * 1000 if heard and heard[0] else 0
+    found = connection.execute(
+        "SELECT era, boot, offset_ns, standing, began_ns, lag_ns, lag_from_ns, seen_ns FROM clock"
+    ).fetchone()
+    if found is None:
+        return None, heard_ns
+    number, boot, offset_ns, standing, began_ns, lag_ns, lag_from_ns, seen_ns = found
+    kept = Era(number, boot, offset_ns, Standing(standing), began_ns, lag_ns, lag_from_ns)
+    return kept, max(seen_ns, heard_ns)
+
+
 def marks(connection: duckdb.DuckDBPyConnection) -> dict[str, dict[str, Mark]]:
     """Return the newest mark of each plugin and source."""
     states: dict[tuple[str, str], bytes | None] = {}
     for plugin, packed in connection.execute(
-        "SELECT plugin, packed FROM plugin_state ORDER BY written, rowid"
+        "SELECT plugin, packed FROM plugin_state ORDER BY rowid"
     ).fetchall():
         states.update({(plugin, s): state for s, state in unpack_states(packed).items()})
     found: dict[str, dict[str, Mark]] = {}
@@ -76,12 +101,14 @@ def recent(connection: duckdb.DuckDBPyConnection, rows: Recent) -> None:
     if newest is None or newest[0] is None:
         return
     since_us = newest[0] - rows.keep_ns // 1000
-    found = connection.execute(
-        "SELECT epoch_us(time) AS t, series, value FROM reading"
-        " WHERE time > make_timestamp(?) ORDER BY time",
-        [since_us],
-    ).fetchnumpy()
-    rows.append(_batch(found))
+    edges = np.linspace(since_us, newest[0], _PORTIONS + 1, dtype=np.int64).tolist()
+    for after_us, until_us in pairwise(edges):
+        found = connection.execute(
+            "SELECT epoch_us(time) AS t, series, value FROM reading"
+            " WHERE time > make_timestamp(?) AND time <= make_timestamp(?) ORDER BY time",
+            [after_us, until_us],
+        ).fetchnumpy()
+        rows.append(_batch(found))
     known = connection.execute("SELECT max(series) FROM reading").fetchone()
     if known is not None and known[0] is not None:
         rows.incomplete_before(known[0] + 1, since_us * 1000)

@@ -1,10 +1,10 @@
 """Keeps the store within its bounds of age, rows and bytes: the tightest one wins."""
 
-import time
 from dataclasses import dataclass
 
 import duckdb
 
+from gateway.clock import BoxClock
 from gateway.features.marks import pack_states, unpack_states
 
 DEAD_LETTERS_KEPT = 10_000
@@ -46,8 +46,16 @@ def used_bytes(connection: duckdb.DuckDBPyConnection) -> int:
     return int(used[0]) if used else 0
 
 
-def sweep(connection: duckdb.DuckDBPyConnection, bounds: Bounds, newest_batch: int) -> int:
+def sweep(
+    connection: duckdb.DuckDBPyConnection, bounds: Bounds, newest_batch: int, clock: BoxClock
+) -> int:
     """Delete what is out of bounds, and rows of appended tables that later ones replace.
+
+    Args:
+        connection: To the store.
+        bounds: How much it may keep.
+        newest_batch: Number of the batch that comes next.
+        clock: Says what is older than the bound.
 
     Returns:
         How many readings were deleted.
@@ -55,14 +63,14 @@ def sweep(connection: duckdb.DuckDBPyConnection, bounds: Bounds, newest_batch: i
     Raises:
         duckdb.Error: DuckDB refused.
     """
-    deleted = _sweep_readings(connection, bounds)
-    _sweep_appended(connection, newest_batch)
+    deleted = _sweep_readings(connection, bounds, clock.before_ns(int(bounds.max_age_s * 1e9)))
+    _sweep_appended(connection, newest_batch, clock)
     connection.execute("CHECKPOINT")
     return deleted
 
 
-def _sweep_readings(connection: duckdb.DuckDBPyConnection, bounds: Bounds) -> int:
-    cutoff_us = int((time.time() - bounds.max_age_s) * 1e6)
+def _sweep_readings(connection: duckdb.DuckDBPyConnection, bounds: Bounds, before_ns: int) -> int:
+    cutoff_us = before_ns // 1000
     used = used_bytes(connection)
     rows = connection.execute("SELECT count(*) FROM reading").fetchone()
     share = cutoff_share(rows[0] if rows else 0, used, bounds)
@@ -81,7 +89,9 @@ def _sweep_readings(connection: duckdb.DuckDBPyConnection, bounds: Bounds) -> in
     return deleted
 
 
-def _sweep_appended(connection: duckdb.DuckDBPyConnection, newest_batch: int) -> None:
+def _sweep_appended(
+    connection: duckdb.DuckDBPyConnection, newest_batch: int, clock: BoxClock
+) -> None:
     connection.begin()
     for table, key, newest in (
         ("watermark", "plugin, source", "window_end"),
@@ -91,7 +101,7 @@ def _sweep_appended(connection: duckdb.DuckDBPyConnection, newest_batch: int) ->
             f"DELETE FROM {table} WHERE rowid NOT IN"  # noqa: S608 - our own names
             f" (SELECT arg_max(rowid, ({newest}, rowid)) FROM {table} GROUP BY {key})"
         )
-    _sweep_states(connection)
+    _sweep_states(connection, clock.now_ns())
     connection.execute("DELETE FROM acknowledged WHERE batch < ?", [newest_batch - 20_000])
     for table, kept in (("dead_letter", DEAD_LETTERS_KEPT), ("outcome", OUTCOMES_KEPT)):
         connection.execute(
@@ -101,12 +111,10 @@ def _sweep_appended(connection: duckdb.DuckDBPyConnection, newest_batch: int) ->
     connection.commit()
 
 
-def _sweep_states(connection: duckdb.DuckDBPyConnection) -> None:
+def _sweep_states(connection: duckdb.DuckDBPyConnection, now_ns: int) -> None:
     """Leave one row of states for each plugin: what each source's is now."""
     states: dict[str, dict[str, bytes | None]] = {}
-    rows = connection.execute(
-        "SELECT plugin, packed FROM plugin_state ORDER BY written, rowid"
-    ).fetchall()
+    rows = connection.execute("SELECT plugin, packed FROM plugin_state ORDER BY rowid").fetchall()
     for plugin, packed in rows:
         states.setdefault(plugin, {}).update(unpack_states(packed))
     if len(rows) == len(states):
@@ -115,5 +123,5 @@ def _sweep_states(connection: duckdb.DuckDBPyConnection) -> None:
     for plugin, by_source in states.items():
         connection.execute(
             "INSERT INTO plugin_state (plugin, written, packed) VALUES (?, make_timestamp(?), ?)",
-            [plugin, time.time_ns() // 1000, pack_states(by_source)],
+            [plugin, now_ns // 1000, pack_states(by_source)],
         )

@@ -23,17 +23,24 @@ class ReadingInserter:
             "time": np.zeros(_INSERT_ROWS, dtype="datetime64[us]"),
             "series": np.zeros(_INSERT_ROWS, dtype=np.int32),
             "value": np.zeros(_INSERT_ROWS, dtype=np.float64),
+            "era": np.zeros(_INSERT_ROWS, dtype=np.int32),
         }
         connection.register("reading_columns_", self._columns)
 
-    def insert(self, batch: Batch) -> None:
-        """Insert a batch's numeric rows, in their order."""
+    def insert(self, batch: Batch, mark: int = 0) -> None:
+        """Insert a batch's numeric rows, in their order.
+
+        Args:
+            batch: The rows.
+            mark: What the box's own stamps are marked with.
+        """
         for begin in range(0, len(batch.series), _INSERT_ROWS):
             part = slice(begin, begin + _INSERT_ROWS)
             size = len(batch.series[part])
             self._columns["time"][:size] = times(batch.time_ns[part])
             self._columns["series"][:size] = batch.series[part]
             self._columns["value"][:size] = batch.value[part]
+            self._columns["era"][:size] = mark * batch.is_stamped[part]
             self._connection.execute(
                 f"INSERT INTO reading BY NAME SELECT * FROM reading_columns_ LIMIT {size}"  # noqa: S608 - a number
             )

@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 _GROUP = 122_880  # rows that DuckDB keeps together
 _MOST_GROUPS = 100  # of the newest readings: 12 million, some ten seconds
 _BY_THEMSELVES = (
-    "device", "watermark", "plugin_state", "acknowledged", "outcome", "dead_letter",
+    "device", "watermark", "plugin_state", "acknowledged", "outcome", "dead_letter", "clock",
 )  # fmt: skip
 _OF_SERIES = ("text_reading", "reading")
 """Their rows name a series by its number: without all series they say nothing. Waveforms stay in

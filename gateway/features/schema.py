@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-VERSION = 2
+VERSION = 3
 """Of the tables below. Whoever changes them adds a `Step` that brings older stores there."""
 
 OLDEST_READER = 1
@@ -25,9 +25,10 @@ CREATE TABLE series (
   id INTEGER, device TEXT, metric TEXT, unit TEXT, profile TEXT, source TEXT, kind TEXT);
 CREATE TABLE device (
   name TEXT, profile TEXT, source TEXT, first_seen TIMESTAMP, last_seen TIMESTAMP, messages BIGINT);
-CREATE TABLE reading (time TIMESTAMP, series INTEGER, value DOUBLE);
-CREATE TABLE text_reading (time TIMESTAMP, series INTEGER, value TEXT);
-CREATE TABLE waveform (time TIMESTAMP, series INTEGER, rate_hz DOUBLE, samples FLOAT[]);
+CREATE TABLE reading (time TIMESTAMP, series INTEGER, value DOUBLE, era INTEGER);
+CREATE TABLE text_reading (time TIMESTAMP, series INTEGER, value TEXT, era INTEGER);
+CREATE TABLE waveform (
+  time TIMESTAMP, series INTEGER, rate_hz DOUBLE, samples FLOAT[], era INTEGER);
 CREATE TABLE watermark (
   plugin TEXT, source TEXT, window_end TIMESTAMP, label TEXT, reported TIMESTAMP);
 CREATE TABLE plugin_state (plugin TEXT, written TIMESTAMP, packed BLOB);
@@ -37,6 +38,12 @@ CREATE TABLE outcome (
 CREATE TABLE dead_letter (
   time TIMESTAMP, topic TEXT, reason TEXT, detail TEXT, profile TEXT, bytes BIGINT, sample TEXT);
 CREATE TABLE acknowledged (batch BIGINT, digest BIGINT);
+CREATE TABLE clock (
+  era INTEGER, boot TEXT, offset_ns BIGINT, standing TEXT, began_ns BIGINT, lag_ns BIGINT,
+  lag_from_ns BIGINT, seen_ns BIGINT);
+"""
+"""``era``: 0, or the clock's era of doubt in which the box itself stamped it (`gateway.clock`).
+``clock`` has one row: the era that it is in, and the newest time that the box is known to have had.
 """
 
 SWITCH = "switch"
@@ -76,6 +83,18 @@ STEPS = (
         """
         ALTER TABLE series ADD COLUMN IF NOT EXISTS kind TEXT;
         ALTER TABLE meta ADD COLUMN IF NOT EXISTS oldest_reader INTEGER;
+        """,
+    ),
+    Step(
+        3,
+        1,
+        """
+        ALTER TABLE reading ADD COLUMN IF NOT EXISTS era INTEGER;
+        ALTER TABLE text_reading ADD COLUMN IF NOT EXISTS era INTEGER;
+        ALTER TABLE waveform ADD COLUMN IF NOT EXISTS era INTEGER;
+        CREATE TABLE IF NOT EXISTS clock (
+          era INTEGER, boot TEXT, offset_ns BIGINT, standing TEXT, began_ns BIGINT, lag_ns BIGINT,
+          lag_from_ns BIGINT, seen_ns BIGINT);
         """,
     ),
 )

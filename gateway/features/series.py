@@ -2,6 +2,7 @@
 
 from collections.abc import Set
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 
@@ -36,6 +37,25 @@ class Series:
         return self.metric if self.source == self.device else f"{self.device}.{self.metric}"
 
 
+class Capacity(NamedTuple):
+    """How many devices and series there may be; made-up names must not fill the memory.
+
+    Attributes:
+        series_each: Of one device.
+    """
+
+    devices: int = 10_000
+    series: int = 200_000
+    series_each: int = 5000
+
+
+CAPACITY = Capacity()
+NONE = -1
+"""In place of a series' number: there is no room for it."""
+TOO_MANY_DEVICES = "too_many_devices"
+TOO_MANY_SERIES = "too_many_series"
+
+
 @dataclass(slots=True)
 class Device:
     """A device as it is known now."""
@@ -53,10 +73,17 @@ class Register:
 
     Args:
         assets: Device name to the name of the asset it belongs to.
+        capacity: How many there may be; those that the store has already all have room.
+
+    Attributes:
+        refused: How often there was no room for a series.
     """
 
-    def __init__(self, assets: dict[str, str]) -> None:
+    def __init__(self, assets: dict[str, str], capacity: Capacity = CAPACITY) -> None:
         self._assets = assets
+        self._capacity = capacity
+        self._held: dict[str, int] = {}  # how many series each device has
+        self.refused = 0
         self._numbers: dict[tuple[str, str], int] = {}
         self._source_numbers: dict[str, int] = {}
         self.series: list[Series] = []
@@ -69,15 +96,30 @@ class Register:
         self.source_of = np.empty(0, dtype=np.int32)
 
     def number(self, device: str, metric: str, unit: str | None, profile: str) -> int:
-        """Return the series' number; one that is not known yet is given the next."""
+        """Return the series' number; one that is not known yet is given the next, or `NONE`."""
         known = self._numbers.get((device, metric))
         if known is not None:
             if unit is not None and unit != self.series[known].unit:
                 self.changed[known] = replace(self.series[known], unit=unit, profile=profile)
             return known
+        if self.lacks_room(device, 1):
+            self.refused += 1
+            return NONE
         series = self.restore(device, metric, unit, profile)
         self.new.append(series)
         return series.number
+
+    def lacks_room(self, device: str, series: int = 0) -> str:
+        """Return why a device with so many more series has no room; "" if it has."""
+        held = self._held.get(device)
+        if held is None and len(self._held) >= self._capacity.devices:
+            return TOO_MANY_DEVICES
+        if series and (
+            (held or 0) + series > self._capacity.series_each
+            or len(self.series) + series > self._capacity.series
+        ):
+            return TOO_MANY_SERIES
+        return ""
 
     def restore(
         self, device: str, metric: str, unit: str | None, profile: str, *, switch: bool = False
@@ -91,6 +133,7 @@ class Register:
         source_number = self._source_numbers[source]
         series = Series(number, device, metric, unit, profile, source, source_number, switch)
         self._numbers[device, metric] = number
+        self._held[device] = self._held.get(device, 0) + 1
         self.series.append(series)
         if number >= len(self.source_of):
             grown = np.full(max(256, 2 * len(self.source_of)), -1, dtype=np.int32)
@@ -120,18 +163,28 @@ class Register:
         """Take back the series from number ``first`` on: their transaction did not commit."""
         for series in self.series[first:]:
             del self._numbers[series.device, series.metric]
+            self._held[series.device] -= 1
+            if not self._held[series.device] and series.device not in self.devices:
+                del self._held[series.device]
         del self.series[first:]
         self.new.clear()
         self.changed.clear()
+
+    def know(self, device: Device) -> None:
+        """Add a device that the store has already."""
+        self.devices[device.name] = device
+        self._held.setdefault(device.name, 0)
 
     def see(self, decoded: Decoded, raw: RawMessage) -> None:
         """Note that a device spoke; what the broker had kept is no sign that it still does."""
         received_ns = raw.received_ns
         device = self.devices.get(decoded.device)
         if device is None:
+            if self.lacks_room(decoded.device):
+                return
             source = self._assets.get(decoded.device, decoded.device)
             device = Device(decoded.device, decoded.profile, source, received_ns, received_ns)
-            self.devices[decoded.device] = device
+            self.know(device)
         if not raw.retained:
             device.last_seen_ns = received_ns
         device.messages += 1

@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -14,15 +13,17 @@ import duckdb
 import numpy as np
 from numpy.typing import NDArray
 
+from gateway.clock import BoxClock, Change
 from gateway.errors import StoreError
 from gateway.features import aside, migration
 from gateway.features.columns import Item
+from gateway.features.correction import Move
 from gateway.features.lateness import TooOld, too_old
 from gateway.features.marks import Mark
 from gateway.features.planner import Due, Planner
 from gateway.features.retention import Bounds
 from gateway.features.rows import StoredRows
-from gateway.features.series import Register
+from gateway.features.series import CAPACITY, Capacity, Register
 from gateway.features.sql import FeatureQuery, query
 from gateway.features.store import Appended, DuckStore
 from gateway.features.tables import DeadLetter, SentOutcome
@@ -47,15 +48,26 @@ class FeatureService:
         path: The DuckDB file.
         assets: Device name to asset name.
         bounds: How much the store may keep.
+        clock: The box's; it goes on from where the store says that it stood.
+        capacity: How many devices and series there may be.
 
     Attributes:
         held: Why readings must not be stored now; "" when they may.
     """
 
-    def __init__(self, path: Path, assets: dict[str, str], bounds: Bounds) -> None:
+    def __init__(
+        self,
+        path: Path,
+        assets: dict[str, str],
+        bounds: Bounds,
+        clock: BoxClock | None = None,
+        capacity: Capacity = CAPACITY,
+    ) -> None:
+        self._clock = clock or BoxClock()
         self._path = path
         self._assets = assets
         self._bounds = bounds
+        self._capacity = capacity
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="store")
         self._windows = ThreadPoolExecutor(1, thread_name_prefix="windows")
         self._lock = Lock()  # over recent rows and planners: windows need not wait for DuckDB
@@ -109,12 +121,15 @@ class FeatureService:
 
     def _open(self) -> None:
         self._store = aside.opened(self._path, self._opened)
-        self._rows = self._store.reader()
-        self._reader = WindowReader(self._store.recent, self._rows)
+        self._read_anew()
         self._features = FeatureQuery(self._store.register)
 
+    def _read_anew(self) -> None:
+        self._rows = self._store.reader()
+        self._reader = WindowReader(self._store.recent, self._rows)
+
     def _opened(self) -> DuckStore:
-        store = DuckStore(self._path, self._assets, int(KEEP_S * 1e9))
+        store = DuckStore(self._path, self._assets, int(KEEP_S * 1e9), self._clock, self._capacity)
         store.recover()
         return store
 
@@ -138,6 +153,11 @@ class FeatureService:
         self._windows.shutdown()
         self._thread.shutdown()
         self._queries.shutdown()
+
+    @property
+    def path(self) -> Path:
+        """Return where the store lies."""
+        return self._path
 
     @property
     def register(self) -> Register:
@@ -231,8 +251,11 @@ class FeatureService:
 
     def too_old(self, items: Sequence[Item], appended: Appended) -> TooOld | None:
         """Return what of a batch that was stored is too old to be kept, None if nothing is."""
-        before_ns = time.time_ns() - int(self._bounds.max_age_s * 1e9)
-        return too_old(items, appended.duplicate, appended.batch, before_ns, self.register)
+        before_ns = self._clock.before_ns(int(self._bounds.max_age_s * 1e9))
+        ended = list(appended.duplicate)
+        for index, refused in appended.refused.items():
+            ended[index] |= refused.is_whole
+        return too_old(items, ended, appended.batch, before_ns, self.register)
 
     def due(self, plugin: str) -> int:
         """Return how many windows of a plugin are due; one more if it has rows to catch up."""
@@ -294,14 +317,76 @@ class FeatureService:
         """
         await self._on_store(self._store.write_marks, marks, sent)
 
+    async def move(self, change: Change) -> int:
+        """Go over to another era of the clock, and move with it what was stamped in doubt.
+
+        Nothing may be under way: no batch that is decoded and not appended, no window taken. What
+        was due is planned again.
+
+        Returns:
+            How many rows of readings and waveforms were moved.
+
+        Raises:
+            StoreError: The clock and the store are as they were.
+        """
+        return await self._on_store(self._move, change)
+
+    def _move(self, change: Change) -> int:
+        era = self._clock.era
+        now_ns = self._clock.now_in_ns(change.era)
+        step_ns = change.step_ns // 1000 * 1000
+        move = Move(step_ns, era.mark, era.began_ns, now_ns, change.era.mark)
+        try:
+            rows = self._store.move(move, change.era)
+            self._clock.begin(change)
+        finally:
+            self._plan_anew()
+        return rows
+
+    async def plan_anew(self) -> None:
+        """Plan all windows behind the plugins' marks again, as at a start."""
+        await self._on_store(self._plan_anew)
+
+    def _plan_anew(self) -> None:
+        with self._lock:
+            self._read_anew()
+            for name, planner in list(self._planners.items()):
+                self._add_plugin(name, planner.spec)
+
+    async def write_era(self, change: Change) -> None:
+        """Go over to an era of the clock in which the times are the same.
+
+        Raises:
+            StoreError: It stays in the one that it is in.
+        """
+        await self._on_store(self._store.write_era, change.era)
+        self._clock.begin(change)
+
+    async def sent_after(self, time_ns: int) -> list[tuple[str, int]]:
+        """Return ids of the outcomes handed to the leaf since then, and when (ns), in order.
+
+        Raises:
+            StoreError: DuckDB refused.
+        """
+        return await self._on_store(lambda: self._store.sent_after(time_ns))
+
+    async def sent(self, ids: Sequence[str]) -> list[SentOutcome]:
+        """Return outcomes that were handed to the leaf; those that are still kept, in order.
+
+        Raises:
+            StoreError: DuckDB refused.
+        """
+        return await self._on_store(lambda: self._store.sent(ids))
+
     async def sweep(self) -> None:
-        """Delete what is out of bounds.
+        """Delete what is out of bounds, and note what time it is.
 
         Raises:
             StoreError: DuckDB refused.
         """
         if self.held:  # to delete takes room too
             return
+        await self._on_store(self._store.write_era, self._clock.era)
         bounds = self._bounds
         if self._tightest_bytes is not None:
             bounds = replace(bounds, max_bytes=min(bounds.max_bytes, self._tightest_bytes))

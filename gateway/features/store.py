@@ -4,28 +4,30 @@ All methods but `recent` lookups run on one thread, the store's; the caller sees
 """
 
 import logging
-import time
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import duckdb
 import numpy as np
 from numpy.typing import NDArray
 
+from gateway.clock import STEP_NS, BoxClock, Era
 from gateway.errors import StoreError
-from gateway.features import damage, migration, recovery
-from gateway.features.columns import Batch, Item, digest, repeats_within, to_columns
+from gateway.features import correction, damage, migration, recovery
+from gateway.features.columns import Batch, Item, Refused, digest, repeats_within, to_columns
 from gateway.features.marks import Mark, pack_states
 from gateway.features.recent import Recent, Rows
 from gateway.features.retention import Bounds, sweep, used_bytes
 from gateway.features.rows import ReadingInserter, StoredRows
 from gateway.features.schema import OLDEST_READER, TABLES, VERSION, VIEWS, Columns
-from gateway.features.series import Register
+from gateway.features.series import CAPACITY, Capacity, Register
 from gateway.features.tables import (
     DeadLetter,
     SentOutcome,
+    Stamps,
+    clock_columns,
     dead_letter_columns,
     device_columns,
     outcome_columns,
@@ -42,6 +44,10 @@ log = logging.getLogger(__name__)
 _DIGESTED = 20_000
 """Messages at QoS >= 1 that are known again when redelivered; above any receive maximum in use."""
 
+_MEMORY = "128MB"
+"""Every block that is written to the file stays in DuckDB's memory until there are so many: within
+hours at 1,000 messages/s. What a query needs beyond that goes to disk."""
+
 _INSERT_SAMPLES = 500_000
 """Samples of waveforms in one statement: each takes some 40 bytes while they are grouped."""
 
@@ -55,12 +61,14 @@ class Appended:
         duplicate: For each message whether all that it says was there already.
         duplicate_readings: How many readings were.
         readings: How many new ones there are, with texts.
+        refused: What there was no room for, by the index of the message.
     """
 
     batch: Batch
     duplicate: list[bool]
     duplicate_readings: int
     readings: int
+    refused: dict[int, Refused] = field(default_factory=dict)
 
 
 class DuckStore:
@@ -70,15 +78,25 @@ class DuckStore:
         path: The file; made if it is not there.
         assets: Device name to asset name.
         keep_ns: How much of each series is kept at hand for windows.
+        clock: The box's.
+        capacity: How many devices and series there may be.
 
     Attributes:
         given_up: DuckDB answers nothing more until `reopen`.
         damaged: What shows that the file is damaged; "" while nothing does.
     """
 
-    def __init__(self, path: Path, assets: dict[str, str], keep_ns: int) -> None:
+    def __init__(
+        self,
+        path: Path,
+        assets: dict[str, str],
+        keep_ns: int,
+        clock: BoxClock | None = None,
+        capacity: Capacity = CAPACITY,
+    ) -> None:
         self.path = path
-        self.register = Register(assets)
+        self._clock = clock or BoxClock()
+        self.register = Register(assets, capacity)
         self.recent = Recent(keep_ns)
         self.marks: dict[str, dict[str, Mark]] = {}
         self._digests: OrderedDict[int, int] = OrderedDict()
@@ -97,7 +115,7 @@ class DuckStore:
         except duckdb.Error as exc:
             raise StoreError(f"{self.path}: {exc}") from exc
         try:
-            connection.execute("SET memory_limit = '512MB'; SET TimeZone = 'UTC'")
+            connection.execute(f"SET memory_limit = '{_MEMORY}'; SET TimeZone = 'UTC'")
             # SQL that a user or a plugin writes must not reach other files or the network.
             connection.execute("SET enable_external_access = false")
             if not connection.execute("SHOW TABLES").fetchall():
@@ -121,9 +139,11 @@ class DuckStore:
             digests, self._batch = recovery.digests(self._connection, _DIGESTED)
             self._digests = OrderedDict(digests)
             recovery.recent(self._connection, self.recent)
+            self._clock.resume(*recovery.era(self._connection))
         except duckdb.Error as exc:
             self.close()
             raise StoreError(f"{self.path}: {exc}") from exc
+        self.write_era(self._clock.era)
 
     def reopen(self) -> None:
         """Open the file again after DuckDB has given it up; what is known stays known.
@@ -151,6 +171,67 @@ class DuckStore:
         if damage.is_damage(error):
             self.damaged = self.damaged or str(error)
         return StoreError(f"{self.path}: {error}")
+
+    def write_era(self, era: Era) -> None:
+        """Write the clock's era, and the time that it is in it now.
+
+        Raises:
+            StoreError: It was not written.
+        """
+        try:
+            self._connection.begin()
+            self._write_era(era)
+            self._connection.commit()
+        except duckdb.Error as exc:
+            self._rollback()
+            raise self.failed(exc) from exc
+
+    def _write_era(self, era: Era) -> None:
+        self._connection.execute("DELETE FROM clock")
+        self._insert("clock", clock_columns(era, self._clock.now_in_ns(era)))
+
+    def move(self, move: correction.Move, era: Era) -> int:
+        """Move what the box stamped in an era of doubt, as its clock is moved; in one transaction.
+
+        Args:
+            move: How far, and what.
+            era: The one that begins.
+
+        Returns:
+            How many rows of readings and waveforms were moved.
+
+        Raises:
+            StoreError: Nothing was.
+        """
+        connection, devices = self._connection, self.register.devices.values()
+        try:
+            kept, _ = recovery.era(connection)
+            if kept and abs(kept.offset_ns - era.offset_ns) <= STEP_NS:
+                # It was committed before, and DuckDB failed before it could say so.
+                move = replace(move, step_ns=0, mark=0)
+                self.marks = recovery.marks(connection)
+            connection.begin()
+            marks = correction.moved_marks(connection, move, self.marks, self.register.sources)
+            rows = correction.move_rows(connection, move)
+            moved = correction.moved_devices(move, devices)
+            for table in ("watermark", "device"):
+                connection.execute(f"DELETE FROM {table}")  # noqa: S608 - our own names
+            for plugin, by_source in marks.items():
+                if by_source:
+                    self._insert("watermark", watermark_columns(plugin, by_source))
+            if moved:
+                self._insert("device", device_columns(moved))
+            self._write_era(era)
+            connection.commit()
+        except duckdb.Error as exc:
+            self._rollback()
+            raise self.failed(exc) from exc
+        self.marks = marks
+        self.register.devices = {device.name: device for device in moved}
+        recovery.texts(connection, self.register)
+        self.recent = Recent(self.recent.keep_ns)
+        recovery.recent(connection, self.recent)
+        return rows
 
     def rows_after(self, row: int, since_ns: int, limit: int) -> tuple[Batch, int]:
         """Return stored rows in the order in which they came; see `recovery.rows_after`."""
@@ -201,7 +282,7 @@ class DuckStore:
         try:
             keep = ~self._repeats(batch)
             new = batch.only(keep)
-            self._write(new, dead, stored)
+            self._write(new, dead, stored, self._stamps(fresh))
         except duckdb.Error as exc:
             self._rollback()
             self.register.forget_new(first_new)
@@ -218,7 +299,20 @@ class DuckStore:
             self._duplicates(known, fresh, batch, keep),
             int(np.count_nonzero(~keep)),
             len(new.series) + len(new.texts),
+            self._refused(known, batch.refused),
         )
+
+    def _stamps(self, fresh: Sequence[Item]) -> Stamps:
+        mark = self._clock.era.mark
+        return Stamps(mark, frozenset(raw.received_ns for raw, _ in fresh)) if mark else Stamps()
+
+    @staticmethod
+    def _refused(known: list[bool], refused: dict[int, Refused]) -> dict[int, Refused]:
+        """Return by the index among all messages what was by the index among the fresh ones."""
+        if not refused:
+            return refused
+        fresh = [index for index, again in enumerate(known) if not again]
+        return {fresh[index]: each for index, each in refused.items()}
 
     @staticmethod
     def _duplicates(
@@ -250,7 +344,9 @@ class DuckStore:
             repeats[suspect] |= found
         return repeats
 
-    def _write(self, new: Batch, dead: Sequence[DeadLetter], digests: list[int]) -> None:
+    def _write(
+        self, new: Batch, dead: Sequence[DeadLetter], digests: list[int], stamps: Stamps
+    ) -> None:
         self._connection.begin()
         if self.register.new:
             self._insert("series", series_columns(self.register.new))
@@ -259,11 +355,11 @@ class DuckStore:
                 "UPDATE series SET unit = ?, profile = ? WHERE id = ?",
                 [series.unit, series.profile, series.number],
             )
-        self._readings.insert(new)
+        self._readings.insert(new, stamps.mark)
         if new.texts:
-            self._insert("text_reading", text_columns(new))
+            self._insert("text_reading", text_columns(new, stamps))
         if new.waveforms:
-            self._insert_waveforms(new.waveforms)
+            self._insert_waveforms(new.waveforms, stamps)
         if digests:
             batch = np.full(len(digests), self._batch, dtype=np.int64)
             self._insert("acknowledged", {"batch": batch, "digest": np.array(digests, np.int64)})
@@ -276,14 +372,14 @@ class DuckStore:
         self._connection.execute(f"INSERT INTO {table} BY NAME SELECT * FROM columns_")  # noqa: S608 - our own names
         self._connection.unregister("columns_")
 
-    def _insert_waveforms(self, waveforms: list[tuple[int, Waveform]]) -> None:
+    def _insert_waveforms(self, waveforms: list[tuple[int, Waveform]], stamps: Stamps) -> None:
         """Insert from columns: as a parameter a waveform takes 20 ms, a sample at a time."""
         for part in portions(waveforms, _INSERT_SAMPLES):
-            self._connection.register("columns_", dict(waveform_columns(part)))
+            self._connection.register("columns_", dict(waveform_columns(part, stamps)))
             self._connection.execute(
                 "INSERT INTO waveform BY NAME"
-                " SELECT time, series, rate_hz, list(value ORDER BY place) AS samples"
-                " FROM columns_ GROUP BY wave, time, series, rate_hz ORDER BY wave"
+                " SELECT time, series, rate_hz, list(value ORDER BY place) AS samples, era"
+                " FROM columns_ GROUP BY wave, time, series, rate_hz, era ORDER BY wave"
             )
             self._connection.unregister("columns_")
 
@@ -309,6 +405,43 @@ class DuckStore:
         """Return the rows of a series with start < time <= end, in the order of their times."""
         return StoredRows(self._connection).rows(series, start_ns, end_ns)
 
+    def sent_after(self, time_ns: int) -> list[tuple[str, int]]:
+        """Return ids of the outcomes handed to the leaf since then, and when (ns), in order."""
+        return [
+            (name, time_us * 1000)
+            for name, time_us in self._connection.execute(
+                "SELECT id, epoch_us(time) FROM outcome WHERE time > make_timestamp(?)"
+                " ORDER BY rowid",
+                [time_ns // 1000],
+            ).fetchall()
+        ]
+
+    def sent(self, ids: Sequence[str]) -> list[SentOutcome]:
+        """Return outcomes that were handed to the leaf, as far as they are kept, in order."""
+        found: dict[str, SentOutcome] = {}
+        for (
+            name,
+            time_us,
+            source,
+            plugin,
+            end_us,
+            label,
+            score,
+            packet,
+            received_us,
+        ) in self._connection.execute(
+            "SELECT id, epoch_us(time), source, plugin, epoch_us(window_end), label, score,"
+            " packet, epoch_us(received) FROM outcome WHERE id IN (SELECT unnest(?))"
+            " ORDER BY rowid",
+            [list(ids)],
+        ).fetchall():
+            found[name] = SentOutcome(
+                id=name, time_ns=time_us * 1000, source=source, plugin=plugin,
+                end_ns=end_us * 1000, label=label, score=score, packet=packet,
+                received_ns=received_us * 1000,
+            )  # fmt: skip
+        return list(found.values())
+
     def used_bytes(self) -> int:
         """Return how much of the file is in use."""
         return used_bytes(self._connection)
@@ -333,7 +466,7 @@ class DuckStore:
             StoreError: DuckDB refused.
         """
         try:
-            return sweep(self._connection, bounds, self._batch)
+            return sweep(self._connection, bounds, self._batch, self._clock)
         except duckdb.Error as exc:
             self._rollback()
             raise self.failed(exc) from exc
@@ -368,7 +501,7 @@ class DuckStore:
             self._connection.execute(
                 "INSERT INTO plugin_state (plugin, written, packed)"
                 " VALUES (?, make_timestamp(?), ?)",
-                [plugin, time.time_ns() // 1000, pack_states(states)],
+                [plugin, self._clock.now_ns() // 1000, pack_states(states)],
             )
 
     def _write_devices(self) -> None:

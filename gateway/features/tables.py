@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from gateway.clock import Era
 from gateway.features.columns import Batch
 from gateway.features.marks import Mark
 from gateway.features.schema import SWITCH, Columns, text, times
@@ -58,12 +59,30 @@ def series_columns(series: Sequence[Series]) -> Columns:
     }
 
 
-def text_columns(batch: Batch) -> Columns:
+@dataclass(frozen=True, slots=True)
+class Stamps:
+    """What the box's own stamps are marked with: the times of arrival of a batch's messages.
+
+    Attributes:
+        mark: The clock's era of doubt; 0 for none.
+    """
+
+    mark: int = 0
+    received_ns: frozenset[int] = frozenset()
+
+    def of(self, times_ns: Sequence[int]) -> NDArray[np.int32]:
+        """Return the mark of each time, int32 [n]."""
+        return np.array([self.mark if t in self.received_ns else 0 for t in times_ns], np.int32)
+
+
+def text_columns(batch: Batch, stamps: Stamps) -> Columns:
     """Return a batch's rows of ``text_reading``."""
+    times_ns = [time_ns for _, time_ns, _, _ in batch.texts]
     return {
-        "time": times([time_ns for _, time_ns, _, _ in batch.texts]),
+        "time": times(times_ns),
         "series": np.array([series for series, *_ in batch.texts], dtype=np.int32),
         "value": text([value for _, _, value, _ in batch.texts]),
+        "era": stamps.of(times_ns),
     }
 
 
@@ -87,6 +106,23 @@ def watermark_columns(plugin: str, marks: dict[str, Mark]) -> Columns:
         "window_end": times([m.end_ns for m in marks.values()]),
         "label": text([m.label for m in marks.values()]),
         "reported": times([m.reported_ns for m in marks.values()]),
+    }
+
+
+def clock_columns(era: Era, seen_ns: int) -> Columns:
+    """Return the row of ``clock``."""
+    numbers = {
+        "era": era.number,
+        "offset_ns": era.offset_ns,
+        "began_ns": era.began_ns,
+        "lag_ns": era.lag_ns,
+        "lag_from_ns": era.lag_from_ns,
+        "seen_ns": seen_ns,
+    }
+    return {
+        "boot": text([era.boot]),
+        "standing": text([era.standing]),
+        **{name: np.array([number], dtype=np.int64) for name, number in numbers.items()},
     }
 
 
@@ -134,7 +170,7 @@ def portions(
         yield part
 
 
-def waveform_columns(waveforms: Sequence[tuple[int, Waveform]]) -> Columns:
+def waveform_columns(waveforms: Sequence[tuple[int, Waveform]], stamps: Stamps) -> Columns:
     """Return a row for each sample: of which ``wave`` it is, its ``place`` in it, and its value."""
     lengths = [len(wave.samples) for _, wave in waveforms]
 
@@ -145,6 +181,7 @@ def waveform_columns(waveforms: Sequence[tuple[int, Waveform]]) -> Columns:
         "wave": each(list(range(len(waveforms))), np.int32),
         "time": np.repeat(times([wave.time_ns for _, wave in waveforms]), lengths),
         "series": each([series for series, _ in waveforms], np.int32),
+        "era": np.repeat(stamps.of([wave.time_ns for _, wave in waveforms]), lengths),
         "rate_hz": each([wave.rate_hz for _, wave in waveforms], np.float64),
         "place": np.concatenate([np.arange(length) for length in lengths]),
         "value": np.concatenate([wave.samples for _, wave in waveforms]),

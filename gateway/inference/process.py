@@ -27,6 +27,8 @@ from gateway.inference.worker import EXIT_MEMORY
 from gateway.model import Frames, Result, Windows
 
 STOP_S = 2.0  # for a worker to end once its socket is closed
+_AT_ONCE_PX = 1_000_000
+"""Resizing so much takes a millisecond at most; to hand it to a thread and back takes 0.1 ms."""
 _PRIVATE = ("WEIR_", "CREDENTIALS_DIRECTORY", "NOTIFY_SOCKET", "LISTEN_", "WATCHDOG_")
 
 
@@ -168,8 +170,10 @@ class WorkerProcess:
             return pack_windows(batch, states)
         if self._slots is None or len(batch) > SLOTS:
             raise ValueError(f"{len(batch)} frames are over {SLOTS}, or for a plugin of windows")
-        # Resizing takes a millisecond or two and lets others run meanwhile.
-        await asyncio.to_thread(self._slots.fit, batch.frames, letterbox=self._letterbox)
+        if self._slots.pixels(batch.frames) <= _AT_ONCE_PX:
+            self._slots.fit(batch.frames, letterbox=self._letterbox)
+        else:  # lets others run meanwhile
+            await asyncio.to_thread(self._slots.fit, batch.frames, letterbox=self._letterbox)
         return pack_frames(batch, states)
 
     def kill(self, reason: str) -> None:

@@ -5,6 +5,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
+from gateway.model import Rank
 from gateway.topics import token
 
 MAX_TENSOR_VALUES = 4_000_000  # of one window: 16 MB of float32
@@ -129,6 +130,9 @@ class OutcomeSection(Section):
     kind: Word
     regime: Word = "any"
     labels: tuple[Word, ...] = Field(min_length=1, max_length=64)
+    rank: Rank = Field(
+        "routine", description="``alarm``: kept even where a full queue has to be thinned"
+    )
 
     @model_validator(mode="after")
     def _unique(self) -> Self:

@@ -51,6 +51,11 @@ class Slots:
         self._memory = mmap.mmap(self.descriptor, length)
         self._pixels = np.frombuffer(self._memory, np.uint8).reshape(shape)
 
+    def pixels(self, frames: list[Frame]) -> int:
+        """Return how many px fitting these frames reads and writes."""
+        height, width = self._pixels.shape[1:3]
+        return sum(f.image.shape[0] * f.image.shape[1] + height * width for f in frames)
+
     def fit(self, frames: list[Frame], *, letterbox: bool) -> None:
         """Write frames into the first slots, each in the slots' size."""
         for frame, out in zip(frames, self._pixels, strict=False):

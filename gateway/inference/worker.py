@@ -16,6 +16,7 @@ import socket
 import sys
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,7 @@ RESERVED_MB = 128
 """Address space that is writable and not resident: thread stacks, arenas, OpenBLAS buffers."""
 MAX_STATE_BYTES = 1_000_000
 NICENESS = 5
+OOM_SCORE = 300  # of 1000, which is all of the memory; one may raise it and never lower it again
 _PR_SET_PDEATHSIG = 1
 _PIECE_BYTES = 1 << 18
 
@@ -78,6 +80,18 @@ def _confine(parent: int, memory_mb: int) -> None:
     data_bytes = (memory_mb + RESERVED_MB) << 20
     resource.setrlimit(resource.RLIMIT_DATA, (data_bytes, data_bytes))
     os.nice(NICENESS)
+    _offer()
+
+
+def _offer() -> None:
+    """Have the kernel end this process before the gateway when memory runs out.
+
+    The unit's OOMScoreAdjust, which keeps the gateway, is inherited.
+    """
+    score = Path("/proc/self/oom_score_adj")
+    with suppress(OSError):  # where there is no /proc the kernel chooses by size, as it would
+        if int(score.read_text()) < OOM_SCORE:
+            score.write_text(str(OOM_SCORE))
 
 
 def _serve(channel: socket.socket, folder: Path, frames: int) -> None:

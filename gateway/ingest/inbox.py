@@ -4,6 +4,7 @@ import asyncio
 from collections import deque
 from threading import Lock
 
+from gateway.ingest.gate import Gate, Turnstile
 from gateway.ledger import Ledger
 from gateway.model import RawMessage
 
@@ -21,9 +22,13 @@ class Inbox:
         ledger: Where what came in and what was shed is counted.
         max_messages: Bound of what waits.
         max_bytes: Bound of the payloads that wait.
+
+    Attributes:
+        gate: Topics of which not everything is let in.
     """
 
     def __init__(self, ledger: Ledger, max_messages: int, max_bytes: int) -> None:
+        self.gate = Gate()
         self._ledger = ledger
         self._max_messages = max_messages
         self._max_bytes = max_bytes
@@ -37,10 +42,18 @@ class Inbox:
     def __len__(self) -> int:
         return len(self._kept) + len(self._loose)
 
-    def put(self, message: RawMessage) -> None:
-        """Add a message; called from the MQTT client's thread."""
+    def put(self, message: RawMessage) -> bool:
+        """Add a message; called from the MQTT client's thread.
+
+        Returns:
+            Whether it is let in; else it has ended and is to be acknowledged.
+        """
+        turnstile = self.gate.get(message.topic)
         with self._lock:
             self._ledger.received += 1
+            if turnstile is not None and not turnstile.passes():
+                self._refuse(turnstile)
+                return False
             first = not self._kept and not self._loose
             (self._kept if message.qos else self._loose).append(message)
             self._bytes += len(message.payload)
@@ -48,6 +61,19 @@ class Inbox:
                 self._shed(self._loose.popleft())
         if first:
             self._loop.call_soon_threadsafe(self._arrived.set)
+        return True
+
+    def refuse(self, turnstile: Turnstile) -> bool:
+        """Count a message that was taken, unless its device's turnstile lets it pass.
+
+        Returns:
+            Whether it has ended so.
+        """
+        with self._lock:  # this is counted on two threads
+            if turnstile.passes():
+                return False
+            self._refuse(turnstile)
+        return True
 
     async def take(self, limit: int) -> list[RawMessage]:
         """Wait for messages and return those that are there, at most ``limit``."""
@@ -60,6 +86,10 @@ class Inbox:
             if not self._kept and not self._loose:
                 self._arrived.clear()
         return taken
+
+    def _refuse(self, turnstile: Turnstile) -> None:
+        turnstile.shed += 1
+        self._ledger.quarantined[turnstile.name] += 1
 
     def _shed(self, message: RawMessage) -> None:
         self._bytes -= len(message.payload)

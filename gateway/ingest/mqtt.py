@@ -21,6 +21,7 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
+from gateway.clock import BoxClock
 from gateway.ingest.buffered import BufferedClient
 from gateway.model import RawMessage
 
@@ -68,7 +69,8 @@ class MqttSource:
         filters: Topic filters to subscribe to at QoS 1.
         own_root: Topics below this are our own copies of outcomes and are not taken in.
         receive_maximum: QoS >= 1 messages that the broker may send before an acknowledgement.
-        put: Called on the client's thread for each message.
+        put: Called on the client's thread for each message; False: it has ended.
+        clock: The box's.
     """
 
     def __init__(
@@ -79,8 +81,10 @@ class MqttSource:
         filters: Sequence[str],
         own_root: str,
         receive_maximum: int,
-        put: Callable[[RawMessage], None],
+        put: Callable[[RawMessage], bool | None],
+        clock: BoxClock | None = None,
     ) -> None:
+        self._clock = clock or BoxClock()
         self._broker = broker
         self._client_id = client_id
         self._filters = list(filters)
@@ -252,7 +256,7 @@ class MqttSource:
             log.warning(self.reason)
 
     def _on_message(
-        self, _client: paho.Client, _userdata: object, message: paho.MQTTMessage
+        self, client: paho.Client, _userdata: object, message: paho.MQTTMessage
     ) -> None:
         try:
             topic = message.topic
@@ -260,14 +264,16 @@ class MqttSource:
             topic = "(topic is not UTF-8)"
         if topic.startswith(self._own):
             return
-        self._put(
-            RawMessage(
-                topic,
-                bytes(message.payload),
-                time.time_ns(),
-                message.qos,
-                bool(message.retain),
-                bool(message.dup),
-                (self._epoch << _EPOCH_SHIFT) | message.mid if message.qos else 0,
-            )
+        received_ns, turn = self._clock.stamp()
+        raw = RawMessage(
+            topic,
+            bytes(message.payload),
+            received_ns,
+            message.qos,
+            bool(message.retain),
+            bool(message.dup),
+            (self._epoch << _EPOCH_SHIFT) | message.mid if message.qos else 0,
+            turn,
         )
+        if self._put(raw) is False and raw.qos:
+            client.ack(message.mid, message.qos)

@@ -127,6 +127,11 @@ class Hub:
         return ["[hub]", f"url = {json.dumps(self.leaf_url)}"]
 
     @property
+    def login(self) -> tuple[str, str]:
+        """Return user and password of gateways; both "" where everyone is let in."""
+        return ("", "") if self.is_open else ("fleet", self._passwords["fleet"])
+
+    @property
     def _chosen(self) -> HubPorts:
         if self._ports is None:
             raise LeafError("the hub was not started yet")
@@ -138,7 +143,8 @@ class Hub:
         return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - to compare with
 
     def _address(self, scheme: str, port: int) -> str:
-        login = "" if self.is_open else f"fleet:{self._passwords['fleet']}@"
+        user, password = self.login
+        login = f"{user}:{password}@" if user else ""
         host = f"[{self._reachable}]" if ":" in self._reachable else self._reachable
         return f"{scheme}://{login}{host}:{port}"
 

@@ -13,17 +13,19 @@ from gateway.errors import LeafError
 from gateway.leaf import claim, orphan, streams
 from gateway.leaf.addresses import PASSWORDS_FILE, PORTS_FILE, Addresses, MqttAddress
 from gateway.leaf.ballast import Ballast
+from gateway.leaf.damaged import set_aside
 from gateway.leaf.edge import USERS, EdgePorts, leaf_dir, render_edge
 from gateway.leaf.handshake import shake_hands
 from gateway.leaf.login import read_login
 from gateway.leaf.passwords import keep_passwords
 from gateway.leaf.ports import Wanted, choose_ports
-from gateway.leaf.server import SERVER_FILE, NatsServer
+from gateway.leaf.server import SERVER_FILE, DamagedStreamError, NatsServer
 
 log = logging.getLogger(__name__)
 
 _BACK_OFF_S = (0.1, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0)
 _RESTART_STOP_S = 1.0  # what hangs does not stop in order; killed, it loses nothing
+_MOST_DAMAGED = 8  # streams: the queue, the probe, those of MQTT
 _ROOM_LOOK_S = 0.5
 _WELL_S = 10.0  # a server that ran so long starts again with the shortest wait
 _MQTT_REMEDY = (
@@ -248,7 +250,16 @@ class Leaf:
         secrets = {**passwords, "hub": read_login(self._settings.hub)}
         config = render_edge(self._settings, ports, secrets)
         server = self._server = NatsServer(self._directory, ports.monitor)
-        await server.start(config)
+        for _ in range(_MOST_DAMAGED):
+            try:
+                await server.start(config)
+            except DamagedStreamError as exc:
+                log.error("leaf: %s; it is set aside", exc)  # noqa: TRY400 - its text says all
+                set_aside(exc.folder, self._directory)
+            else:
+                break
+        else:
+            raise LeafError(f"streams in {self._directory} cannot be recovered, one after another")
         self._started_at = time.monotonic()
         try:
             await self._settle()

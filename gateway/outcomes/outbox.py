@@ -1,7 +1,8 @@
 """The queue on the leaf: an outcome that is put here survives a power cut.
 
 ``OUTQ`` is a work queue that refuses what is new when it is full and never drops what it has. The
-subject is ``outq.<lane>.<subject at the hub>``, so that no subject stands at both ends of the link.
+subject is ``outq.<lane>.<rank>.<subject at the hub>``, so that no subject stands at both ends of
+the link. Packets of an older version have no rank there, and are never thinned.
 """
 
 import asyncio
@@ -17,8 +18,10 @@ from nats.aio.client import Client
 from gateway.errors import OutboxError
 from gateway.model import Packet
 from gateway.outcomes.lanes import Lanes
-from gateway.outcomes.link import LinkError, ask, connection
+from gateway.outcomes.link import LinkError, NoListenerError, ask, connection
+from gateway.outcomes.plan import carry_out_plans
 from gateway.outcomes.publishing import MAX_BATCH, Letter, Publisher, Stored
+from gateway.outcomes.underway import Span
 from gateway.topics import OUTQ_LATE, OUTQ_STREAM
 
 log = logging.getLogger(__name__)
@@ -27,6 +30,7 @@ DUPLICATE_WINDOW_S = 120
 _STORE_FAILED = 10077  # above all "maximum bytes exceeded": the queue is full
 _NO_STREAM = 10059
 _NOT_FOUND = 10037
+_PLAN_BYTES = 1_000_000  # of what the account may store besides the queue
 _FULL_RETRY_S = 2.0
 _RETRY_S = 0.2  # the leaf is on this machine: asking costs nothing, and it is back in a second
 _NS = 1_000_000_000
@@ -80,15 +84,16 @@ class LeafOutbox:
     Args:
         client: A connection to the leaf.
         lanes: Shared with the forwarder.
+        max_bytes: The queue's room.
         timeout_s: Longest wait for one acknowledgement.
     """
 
-    def __init__(self, client: Client, lanes: Lanes, timeout_s: float) -> None:
+    def __init__(self, client: Client, lanes: Lanes, max_bytes: int, timeout_s: float) -> None:
         self._client = client
+        self._max_bytes = max_bytes
         self._lanes = lanes
         self._publisher = Publisher(client, OUTQ_STREAM, timeout_s, near=True)
         self._putting = asyncio.Lock()  # the choice of a lane must see every put before it
-        self._recount_needed = True
 
     async def put(self, packets: Sequence[Packet]) -> list[PutResult]:
         """See `Outbox.put`."""
@@ -98,10 +103,34 @@ class LeafOutbox:
                 for begin in range(0, len(packets), MAX_BATCH):
                     results += await self._put(packets[begin : begin + MAX_BATCH])
             except LinkError as exc:
-                self._recount_needed = True  # what was not answered may be stored
+                self._lanes.is_stale = True  # what was not answered may be stored
+                if isinstance(exc, NoListenerError) or exc.err_code == _NO_STREAM:
+                    await self._make_anew()
                 full = exc.err_code == _STORE_FAILED
                 raise OutboxError(str(exc), _FULL_RETRY_S if full else _RETRY_S) from exc
         return results
+
+    async def put_with(self, packet: Packet, plan: Letter) -> None:
+        """Store a packet and a plan, both or none; where there is no room left, room is made.
+
+        Raises:
+            OutboxError: Not stored, or nobody knows.
+        """
+        async with self._putting:
+            try:
+                try:
+                    await self._put_with(packet, plan)
+                except LinkError as exc:
+                    if exc.err_code != _STORE_FAILED:
+                        raise
+                    await ensure_queue(self._client, self._max_bytes + _PLAN_BYTES)
+                    try:
+                        await self._put_with(packet, plan)
+                    finally:
+                        await ensure_queue(self._client, self._max_bytes)
+            except LinkError as exc:
+                self._lanes.is_stale = True
+                raise OutboxError(str(exc)) from exc
 
     async def depth(self) -> Depth:
         """See `Outbox.depth`."""
@@ -115,21 +144,56 @@ class LeafOutbox:
             age_s = max(0.0, time.time() - datetime.fromisoformat(state["first_ts"]).timestamp())
         return Depth(int(state["messages"]), int(state["bytes"]), age_s)
 
+    async def span(self) -> Span:
+        """Say from which to which sequence the queue has packets.
+
+        Raises:
+            OutboxError: The leaf is away.
+        """
+        try:
+            info = await ask(self._client, f"$JS.API.STREAM.INFO.{OUTQ_STREAM}")
+        except LinkError as exc:
+            raise OutboxError(str(exc)) from exc
+        state = info["state"]
+        last = int(state["last_seq"])
+        return Span(int(state["first_seq"]) if state["messages"] else last + 1, last)
+
+    async def _make_anew(self) -> None:
+        """Make the queue that the leaf does not have any more, if it answers at all."""
+        try:
+            await ensure_queue(self._client, self._max_bytes)
+        except LinkError as exc:
+            log.debug("the queue is not there: %s", exc)
+
     async def _put(self, packets: Sequence[Packet]) -> list[PutResult]:
-        if self._recount_needed:
+        if self._lanes.is_stale:
             await self._recount()
-        lane = self._lanes.choose()
-        stored = await self._publisher.publish(
-            [Letter(p.id, p.source, f"{lane}.{p.subject}", p.payload, {}) for p in packets]
-        )
-        if lane == OUTQ_LATE:
-            self._count(stored)
+        letters = [self._letter(packet) for packet in packets]
+        stored = await self._publisher.publish(letters)
+        self._count(letters, stored)
+        new = [(p.id, s.sequence) for p, s in zip(packets, stored, strict=True) if not s.duplicate]
+        self._lanes.underway.put([i for i, _ in new], [s for _, s in new])
         return [
             PutResult(packet.id, s.duplicate) for packet, s in zip(packets, stored, strict=True)
         ]
 
-    def _count(self, stored: list[Stored]) -> None:
-        new = [s.sequence for s in stored if not s.duplicate]
+    async def _put_with(self, packet: Packet, plan: Letter) -> None:
+        if self._lanes.is_stale:
+            await self._recount()
+        letters = [self._letter(packet), plan]
+        self._count(letters, await self._publisher.publish_together(letters))
+
+    def _letter(self, packet: Packet) -> Letter:
+        lane = self._lanes.choose(packet.rank)
+        subject = f"{lane}.{packet.rank}.{packet.subject}"
+        return Letter(packet.id, packet.source, subject, packet.payload, {})
+
+    def _count(self, letters: list[Letter], stored: list[Stored]) -> None:
+        new = [
+            s.sequence
+            for letter, s in zip(letters, stored, strict=True)
+            if letter.subject.startswith(f"{OUTQ_LATE}.") and not s.duplicate
+        ]
         if new:
             self._lanes.put_late(len(new), max(new))
 
@@ -142,7 +206,6 @@ class LeafOutbox:
         oldest = await sequence_of(self._client, {"seq": 1, "next_by_subj": late})
         newest = await sequence_of(self._client, {"last_by_subj": late})
         self._lanes.recounted(waiting, oldest, newest)
-        self._recount_needed = False
 
 
 @asynccontextmanager
@@ -165,9 +228,10 @@ async def leaf_outbox(
         try:
             client = await stack.enter_async_context(connection(url, gateway, "weir outbox"))
             await ensure_queue(client, max_bytes)
+            await carry_out_plans(client)
         except LinkError as exc:
             raise OutboxError(str(exc)) from exc
-        yield LeafOutbox(client, lanes, timeout_s)
+        yield LeafOutbox(client, lanes, max_bytes, timeout_s)
 
 
 async def ensure_queue(client: Client, max_bytes: int) -> None:

@@ -99,6 +99,7 @@ def encode(outcome: Outcome) -> Packet:
         payload=_fit(_fields(outcome, packet, address), outcome.result.numbers),
         end_ns=outcome.end_ns,
         received_ns=outcome.received_ns,
+        rank=outcome.rank,
     )
 
 
@@ -118,13 +119,15 @@ def decode(payload: bytes) -> PacketContent:
         raise PacketError(f"no packet: {where or 'body'}: {first['msg']}") from exc
 
 
-def source_of(payload: bytes) -> str:
-    """Return the source that a packet names, or "" where the bytes are no packet."""
+def named(payload: bytes) -> tuple[str, str]:
+    """Return the id and the source that a packet names; "" for each where it is no packet."""
     try:
         content = orjson.loads(payload)
     except orjson.JSONDecodeError:
-        return ""
-    return str(content.get("src", "")) if isinstance(content, dict) else ""
+        return "", ""
+    if not isinstance(content, dict):
+        return "", ""
+    return str(content.get("id", "")), str(content.get("src", ""))
 
 
 def room_for_numbers(gateway: str, context: OutcomeContext, plugin: PluginIdentity) -> int:

@@ -57,6 +57,23 @@ class Stored(NamedTuple):
     duplicate: bool
 
 
+class LettersError(LinkError):
+    """Letters that were sent each by itself were not taken.
+
+    Attributes:
+        failed: Their ids, and what became of each.
+        others_taken: The server took others at the same time.
+    """
+
+    code = "letters"
+
+    def __init__(self, failed: dict[str, LinkError], *, others_taken: bool) -> None:
+        first = next(iter(failed.values()))
+        super().__init__(str(first), first.err_code)
+        self.failed = failed
+        self.others_taken = others_taken
+
+
 class Publisher:
     """Publishes into one stream.
 
@@ -78,7 +95,8 @@ class Publisher:
 
         Raises:
             LinkError: Not all are stored. Some may be, and then every letter before one that is
-                stored, of the same source, is stored too: publish the same ones again.
+                stored, of the same source, is stored too: publish the same ones again. A
+                `LettersError` says which it was that were not taken.
         """
         if len(letters) > 1 and self._batch_pays(letters):
             try:
@@ -88,6 +106,14 @@ class Publisher:
                     raise
         return await self._in_waves(letters)
 
+    async def publish_together(self, letters: Sequence[Letter]) -> list[Stored]:
+        """Publish letters in one atomic batch: all or none.
+
+        Raises:
+            LinkError: None is stored, or nobody knows.
+        """
+        return await self._in_batch(letters)
+
     def _batch_pays(self, letters: Sequence[Letter]) -> bool:
         if len(letters) >= BATCH_FROM:
             return True
@@ -96,6 +122,8 @@ class Publisher:
     async def _in_batch(self, letters: Sequence[Letter]) -> list[Stored]:
         batch = secrets.token_hex(8)
         last = len(letters)
+        if self._near:
+            batch = batch[:4]  # it is kept with each message, and few are under way here
         with translated(f"batch into {self._stream}"):
             for number, letter in enumerate(letters, 1):
                 headers = self._headers(letter)
@@ -120,10 +148,18 @@ class Publisher:
             done = await asyncio.gather(
                 *(self._one(letters[n]) for n in wave), return_exceptions=True
             )
+            failed: dict[str, LinkError] = {}
             for n, result in zip(wave, done, strict=True):
-                if isinstance(result, BaseException):
+                if isinstance(result, LinkError):
+                    failed[letters[n].id] = result
+                elif isinstance(result, BaseException):
                     raise result
-                stored[n] = result
+                else:
+                    stored[n] = result
+            if failed:
+                raise LettersError(failed, others_taken=bool(stored)) from next(
+                    iter(failed.values())
+                )
         return [stored[n] for n in range(len(letters))]
 
     async def _one(self, letter: Letter) -> Stored:
@@ -134,11 +170,10 @@ class Publisher:
         return Stored(int(content["seq"]), duplicate=bool(content.get("duplicate")))
 
     def _headers(self, letter: Letter) -> dict[str, str]:
-        return {
-            "Nats-Msg-Id": letter.id,
-            "Nats-Expected-Stream": self._stream,
-            **letter.headers,
-        }
+        headers = {"Nats-Msg-Id": letter.id, **letter.headers}
+        if not self._near:  # there a stream of another name might have the subject
+            headers["Nats-Expected-Stream"] = self._stream
+        return headers
 
 
 def _waves(letters: Sequence[Letter]) -> list[list[int]]:

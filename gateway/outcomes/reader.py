@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from nats.aio.client import Client
 
-from gateway.outcomes.forwarder import LATE_HEADER
+from gateway.outcomes.lane import LATE_HEADER
 from gateway.outcomes.link import Line, LinkError, ask, connection
 from gateway.outcomes.packet import PacketContent, PacketError, decode
 from gateway.outcomes.pull import pulling

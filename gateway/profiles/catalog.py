@@ -12,7 +12,7 @@ from jmespath.exceptions import JMESPathError
 
 from gateway.errors import DecodeError, ProfileError, UnclaimedError
 from gateway.model import Decoded, RawMessage
-from gateway.profiles import files
+from gateway.profiles import files, folders
 from gateway.profiles.claims import Claims
 from gateway.profiles.rules import LearnedRule, TopicRule, compile_rules
 from gateway.profiles.schema import ProfileFile
@@ -135,7 +135,7 @@ class Catalog:
         known = {} if before is None else {p.file: p for p in before.loaded.values()}
         found = [
             _last_good(name, candidates, rejected, known)
-            for name, candidates in files.find(dirs).items()
+            for name, candidates in folders.find(dirs).items()
         ]
         good = [each for each in found if each is not None]
         good.sort(key=lambda each: (each.content.priority, each.name))
@@ -184,6 +184,13 @@ class Catalog:
         if unit is not None:
             _put_unit(decoded, unit)
         return decoded
+
+    def device_of(self, topic: str) -> str | None:
+        """Return the device that a topic alone names; None where its messages say it, or nobody."""
+        try:
+            return self._claims.of(topic).device
+        except DecodeError:
+            return None
 
     @property
     def overlaps(self) -> dict[tuple[str, str], str]:

@@ -44,6 +44,10 @@ class ProfileDirectory:
         """Return what a message says; see `Catalog.decode`."""
         return self.catalog.decode(message)
 
+    def device_of(self, topic: str) -> str | None:
+        """Return the device that a topic alone names; see `Catalog.device_of`."""
+        return self.catalog.device_of(topic)
+
     def reload(self) -> None:
         """Read what has changed in the folders."""
         self._replace(self._load())

@@ -1,6 +1,5 @@
-"""Profile files: found, read, and checked with the line of whatever is wrong."""
+"""Profile files: read, and checked with the line of whatever is wrong."""
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,21 +11,7 @@ from gateway.errors import ProfileError
 from gateway.profiles.faults import faults
 from gateway.profiles.schema import ProfileFile
 
-PROFILE_FILE = "profile.yaml"
 MAX_FILE_BYTES = 1_000_000
-
-
-def find(dirs: Sequence[Path]) -> dict[str, list[Path]]:
-    """Return the files of each profile by its name, the one that counts last.
-
-    A folder holds profile folders, or is one itself.
-    """
-    found: dict[str, list[Path]] = {}
-    for folder in dirs:
-        own = folder / PROFILE_FILE
-        for file in [own] if own.is_file() else sorted(folder.glob(f"*/{PROFILE_FILE}")):
-            found.setdefault(file.parent.name, []).append(file)
-    return found
 
 
 def read(file: Path) -> ProfileFile | list[ProfileError]:
@@ -36,22 +21,36 @@ def read(file: Path) -> ProfileFile | list[ProfileError]:
         The profile, or everything that is wrong with it.
     """
     try:
+        text = _text(file)
+        data = _data(file, text)
+        return ProfileFile.model_validate(data)
+    except ProfileError as exc:
+        return [exc]
+    except UnicodeEncodeError:  # of a value: "\ud800" in quotes
+        return [ProfileError(str(file), "", "not YAML: a lone surrogate is no character")]
+    except ValidationError as exc:
+        tree = _reader().compose(text)
+        return faults(file, tree, exc)
+
+
+def _text(file: Path) -> str:
+    try:
         if file.stat().st_size > MAX_FILE_BYTES:
-            return [ProfileError(str(file), "", f"larger than {MAX_FILE_BYTES} bytes")]
-        text = file.read_text(encoding="utf-8")
-        data = load_yaml(text)
+            raise ProfileError(str(file), "", f"larger than {MAX_FILE_BYTES} bytes")
+        return file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as exc:
-        return [ProfileError(str(file), "", f"cannot be read: {exc}")]
+        raise ProfileError(str(file), "", f"cannot be read: {exc}") from exc
+
+
+def _data(file: Path, text: str) -> Any:  # noqa: ANN401 - whatever the file holds
+    try:
+        return load_yaml(text)
     except MarkedYAMLError as exc:
         line = exc.problem_mark.line + 1 if exc.problem_mark else 1
-        return [ProfileError(f"{file}:{line}", "", f"not YAML: {exc.problem}")]
-    except (YAMLError, ValueError, RecursionError) as exc:  # numbers, nesting without end
-        return [ProfileError(str(file), "", f"not YAML: {exc}")]
-    try:
-        return ProfileFile.model_validate(data)
-    except ValidationError as exc:
-        tree = YAML(typ="safe", pure=True).compose(text)
-        return faults(file, tree, exc)
+        raise ProfileError(f"{file}:{line}", "", f"not YAML: {exc.problem}") from exc
+    # Numbers, nesting without end, a list as a key, %YAML of a version that there is not.
+    except (YAMLError, ValueError, RecursionError, TypeError, KeyError) as exc:
+        raise ProfileError(str(file), "", f"not YAML: {exc}") from exc
 
 
 def load_yaml(text: str) -> Any:  # noqa: ANN401 - whatever the file holds
@@ -60,4 +59,10 @@ def load_yaml(text: str) -> Any:  # noqa: ANN401 - whatever the file holds
     Raises:
         YAMLError: It is not YAML.
     """
-    return YAML(typ="safe", pure=True).load(text)
+    return _reader().load(text)
+
+
+def _reader() -> YAML:
+    reader = YAML(typ="safe", pure=True)
+    reader.composer.warn_double_anchors = False  # YAML allows them: the last one counts
+    return reader

@@ -8,10 +8,12 @@ from typing import Annotated, Any, Literal
 import orjson
 from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag
 
+from gateway.errors import DecodeError
 from gateway.profiles.codecs import CodecOptions
 from gateway.profiles.codecs.structured import JsonOptions
 from gateway.profiles.expressions import expression, text_or_expression
 from gateway.profiles.patterns import topic_pattern
+from gateway.profiles.words import checked_name
 
 
 def _topic(value: str) -> str:
@@ -29,9 +31,22 @@ def _text(value: str) -> str:
     return value
 
 
+def _metric(value: str) -> str:
+    name = text_or_expression(value)
+    if isinstance(name, str):
+        try:
+            checked_name("metric", name)
+        except DecodeError as exc:
+            raise ValueError(
+                "must have 1 to 256 characters, none of them a control character"
+            ) from exc
+    return value
+
+
 Topic = Annotated[str, AfterValidator(_topic)]
 Expression = Annotated[str, AfterValidator(_expression)]
 Text = Annotated[str, AfterValidator(_text)]
+MetricName = Annotated[str, AfterValidator(_metric)]
 Scalar = bool | int | float | str
 Name = Annotated[str, Field(pattern=r"^[xyz]$")]
 
@@ -89,7 +104,7 @@ class Step(Part):
 class MetricStep(Step):
     """One reading, or with ``fs`` one waveform."""
 
-    metric: Text = Field(description="The metric's name.")
+    metric: MetricName = Field(description="The metric's name.")
     value: Expression
     unit: Text | None = Field(default=None, description="Unit; wins over the unit tables.")
     fs: Expression | float | None = Field(default=None, description="Samples per second.")

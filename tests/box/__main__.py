@@ -12,6 +12,8 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
+from tests.box.limits import enforce
+
 from tests.box import images, nspawn, vm
 from tests.box.lifecycle import Record, live
 from tests.box.machine import BoxError, Machine, SkipBox, run
@@ -66,6 +68,19 @@ def small(dist: Path) -> Record:
             return strain(made, hub, debs, folder)
 
 
+def limits(dist: Path) -> Record:
+    """See that a box of 1 GB with a kernel of its own holds the units to their limits."""
+    vm.can_run(vm.AMD64)
+    debs = images.packages(dist, "amd64")
+    base = images.base("amd64", debs, kernel=True)
+    with (
+        _folder() as folder,
+        _running(vm.Vm(vm.AMD64, base, debs, folder, memory_mb=1024)) as box,
+        _hub(folder, "127.0.0.1", box.outside) as hub,
+    ):
+        return enforce(box, hub, debs, folder)
+
+
 def _bring(box: Machine, debs: list[Path]) -> None:
     run(box, "mkdir /debs")
     for deb in debs:
@@ -91,7 +106,7 @@ def _hub(folder: Path, host: str, seen_as: str = "") -> Iterator[Hub]:
         hub.stop()
 
 
-KINDS = {"amd64": amd64, "arm64": arm64, "small": small}
+KINDS = {"amd64": amd64, "arm64": arm64, "small": small, "limits": limits}
 
 
 def main() -> int:

@@ -2,6 +2,8 @@
 
 import json
 import math
+import shlex
+import socket
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -14,6 +16,7 @@ from typing import Any
 import duckdb
 
 from benchmarks.truth import Comparison, compare, expected
+from gateway.access import packets
 from tests.box.machine import HOST_NAME, UNITS, BoxError, Machine, run, wait, write
 from tests.box.outside import Hub, Plant
 from tests.box.upgrade import CONFFILE, NEW_LINE, later
@@ -40,6 +43,18 @@ _LIST = (
     r" -o -path /root -o -path /var/cache -o -path /var/log -o -path /var/lib/dpkg"
     r" -o -path /var/lib/apt -o -path /var/lib/systemd \) -prune -o -print | sort"
 )
+
+
+_PAGES = """
+import pathlib, re
+root = pathlib.Path("/usr/share/doc/weir-gateway")
+for page in root.rglob("*.md"):
+    print(page.relative_to(root))
+    for link in re.findall(r"\\]\\((?!https?:|#)([^)#]+)", page.read_text()):
+        if not (page.parent / link).exists():
+            print(f"{page.name}->{link}")
+"""
+"""Prints the pages of the manual on a box, and as PAGE->LINK what leads nowhere."""
 
 
 @dataclass(slots=True)
@@ -206,6 +221,7 @@ def live(box: Machine, hub: Hub, debs: list[Path], folder: Path, rate_hz: float 
         first_s = time.monotonic() - began
         life.record.goal("from apt to the first outcome at the hub", first_s, 60 * box.slowness)
         life.begin("steady", plant)
+        _refuse(life)
         _kill_each(life, plant)
         _restart(life, plant)
         _upgrade(life, plant)
@@ -220,6 +236,10 @@ def live(box: Machine, hub: Hub, debs: list[Path], folder: Path, rate_hz: float 
 
 def _look(life: Life) -> None:
     """Look at a box that nobody has configured."""
+    pages = run(life.box, f"python3 -c {shlex.quote(_PAGES)}").split()
+    life.record.expect("docs/install.md" in pages, f"the manual is not on the box: {pages}")
+    broken = [each for each in pages if "->" in each]
+    life.record.expect(not broken, f"links of the manual lead nowhere: {broken}")
     said = run(life.box, "ss -H -ltnup")
     lines = [line.split() for line in said.splitlines() if "host0:bootpc" not in line]
     beyond: set[int] = set()
@@ -238,10 +258,25 @@ def _look(life: Life) -> None:
 
 def _let_in(life: Life) -> None:
     with life.timed("weir device add") as remarks:
-        for name in _DEVICES:
-            said = json.loads(run(life.box, f"weir device add {name} --json"))
-            life.passwords[name] = said["password"]
+        for line in run(life.box, f"weir device add {' '.join(_DEVICES)} --json").splitlines():
+            said = json.loads(line)
+            life.passwords[said["name"]] = said["password"]
         remarks.append(f"{len(_DEVICES)} devices")
+
+
+def _refuse(life: Life) -> None:
+    """Come with a wrong password, and see that the doctor tells of it."""
+    with socket.create_connection(life.box.device_address(1883), 10 * life.box.slowness) as knock:
+        knock.sendall(packets.connect(_DEVICES[0], _DEVICES[0], "wrong"))
+        refused = knock.recv(4) == packets.connack(4, 5)
+    life.record.expect(refused, "a wrong password was not refused")
+    with life.timed("weir doctor") as remarks:
+        said = json.loads(run(life.box, "weir doctor --json 2>/dev/null; true"))
+        [told] = [each["says"] for each in said["findings"] if each["check"] == "logins"]
+        remarks.append(told)
+    life.record.expect("1 connection refused" in told, "weir doctor does not tell of it")
+    failing = [each["says"] for each in said["findings"] if each["state"] == "fail"]
+    life.record.expect(not failing, f"weir doctor on a healthy box: {failing}")
 
 
 def _kill_each(life: Life, plant: Plant) -> None:

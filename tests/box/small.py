@@ -58,15 +58,13 @@ def strain(box: Nspawn, hub: Hub, debs: list[Path], folder: Path) -> Record:
 
 
 def _let_in(life: Life) -> None:
-    names = " ".join(f"machine-{n:03d}" for n in range(DEVICES))
+    names = "".join(f"machine-{n:03d}\n" for n in range(DEVICES))
+    write(life.box, "/root/devices", names)
     with life.timed("weir device add", f"{DEVICES} devices"):
-        said = run(life.box, f"for n in {names}; do weir device add $n --json; done", 600)
-    decoder, at = json.JSONDecoder(), 0
-    while at < len(said):
-        found, at = decoder.raw_decode(said, at)
-        life.passwords[found["name"]] = found["password"]
-        while at < len(said) and said[at].isspace():
-            at += 1
+        said = run(life.box, "weir device add --from /root/devices --json", 600)
+    life.passwords |= {
+        each["name"]: each["password"] for each in map(json.loads, said.splitlines())
+    }
 
 
 def _plugins(life: Life) -> str:

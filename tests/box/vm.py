@@ -43,6 +43,11 @@ ARM64 = Board(
     "arm64", "qemu-system-aarch64",
     ("-M", "virt", "-cpu", "cortex-a72", "-accel", "tcg,thread=multi"), "ttyAMA0", 8.0,
 )  # fmt: skip
+# Emulated too: /dev/kvm is not there, or does not work, on many a machine that is virtual itself.
+AMD64 = Board(
+    "amd64", "qemu-system-x86_64",
+    ("-M", "q35", "-cpu", "max", "-accel", "tcg,thread=multi"), "ttyS0", 8.0,
+)  # fmt: skip
 
 
 def can_run(board: Board) -> None:
@@ -52,7 +57,7 @@ def can_run(board: Board) -> None:
     missing = [name for name in (board.program, "mmdebstrap", "mke2fs") if not shutil.which(name)]
     if missing:
         raise SkipBox(
-            f"{', '.join(missing)} is missing: apt install qemu-system-arm "
+            f"{', '.join(missing)} is missing: apt install qemu-system-arm qemu-system-x86 "
             "qemu-user-static arch-test mmdebstrap e2fsprogs"
         )
 

@@ -12,6 +12,7 @@ import pytest
 from gateway.access import broker, credentials, packets
 from gateway.access.authority import Authority
 from gateway.access.register import Device
+from gateway.doctor.logins import Logins, read
 from tests.access_broker import HOSTS, Box, Client, box, wait
 
 
@@ -156,3 +157,23 @@ def test_device_with_a_key_comes_in_and_is_thrown_out_when_it_is_revoked(running
     for each in (wrong, other, device):
         each.close()
     gateway.close()
+
+
+def test_doctor_counts_what_this_mosquitto_refused(running: Box) -> None:
+    running.add("plug-9")
+    before = len((running.folder / "log").read_text().splitlines())
+    for user, password in (("plug-9", "wrong"), ("stranger", "wrong"), ("", "")):
+        assert Client(running, user, password).code == "Not authorized"
+    known = Client(running, "plug-9", running.passwords["plug-9"])
+    nobody = KeyClient(running.ports[8884], "nobody", credentials.new_key())
+
+    def found() -> Logins:
+        lines = (running.folder / "log").read_text().splitlines()[before:]
+        return read((f"100.5 box mosquitto[7]: {line}" for line in lines), 0.0)
+
+    assert wait(lambda: found().tls)
+    known.close()
+    nobody.close()
+    assert found().refused == {"127.0.0.1": 3}
+    assert found().tls == {"an identity or key that is not known": 1}
+    assert found().users == {"127.0.0.1": "plug-9"}

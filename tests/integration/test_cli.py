@@ -7,13 +7,16 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 import paho.mqtt.client as paho
 import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 
 from benchmarks.stand import Stand, stand
+from gateway.access.hosts import addresses
 from tests.conftest import ROOT, Weir
 
 COMMANDS = [
@@ -266,24 +269,49 @@ def test_what_to_do_is_told_when_no_hub_answers(weir: Weir, taken: int) -> None:
     assert "secret" not in said.stderr
 
 
-def test_hub_prints_what_connects_a_gateway_when_it_is_ready(tmp_path: Path) -> None:
+@contextmanager
+def _hub(folder: Path, *options: str) -> Iterator[IO[str]]:
+    """Run a try-out hub, and give what it prints."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "gateway.cli", "hub", "--dir", str(tmp_path / "hub"),
-         "--client-port", "0", "--leaf-port", "0", "--mqtt-port", "0"],
+        [sys.executable, "-m", "gateway.cli", "hub", "--dir", str(folder), "--client-port", "0",
+         "--leaf-port", "0", "--mqtt-port", "0", *options],
         stdout=subprocess.PIPE, text=True, cwd=ROOT,
     )  # fmt: skip
+    assert process.stdout is not None
     try:
-        assert process.stdout is not None
-        said = [process.stdout.readline() for _ in range(5)]
+        yield process.stdout
     finally:
         process.send_signal(signal.SIGTERM)
         assert process.wait(10.0) == 0
-        assert process.stdout is not None
         process.stdout.close()
+
+
+def test_hub_prints_what_connects_a_gateway_when_it_is_ready(tmp_path: Path) -> None:
+    with _hub(tmp_path / "hub") as printed:
+        said = [printed.readline() for _ in range(5)]
+        if addresses():
+            assert f"weir hub --host {addresses()[0]}" in said[4]
+            said[4] = printed.readline()
     assert said[1] == "  [hub]\n"
     assert said[2].startswith('  url = "nats-leaf://127.0.0.1:')
     assert "weir run --hub nats-leaf://127.0.0.1:" in said[3]
     assert "weir outcomes --follow --hub nats://127.0.0.1:" in said[4]
+
+
+def test_box_joins_with_the_line_that_the_hub_prints(tmp_path: Path) -> None:
+    config = tmp_path / "gateway.toml"
+    config.write_text(f'[gateway]\nname = "shop-01"\nstate_dir = "{tmp_path}/state"\n')
+    with _hub(tmp_path / "hub", "--host", "0.0.0.0", "--json") as printed:
+        line = json.loads(printed.readline())["join"]
+        assert f"//{(*addresses(), 'none')[0]}:" in line
+        line = line.replace("sudo weir", f"{sys.executable} -m gateway.cli")
+        said = subprocess.run(
+            ["sh", "-c", f"{line} -c {config} --wait 0"],
+            capture_output=True, text=True, cwd=ROOT, check=False,
+        )  # fmt: skip
+    assert "the hub takes the link" in said.stdout, said.stderr
+    assert "//fleet:" not in said.stdout
+    assert (tmp_path / "gateway.d" / "hub.toml").is_file()
 
 
 def test_configuration_of_a_hub_is_private_when_written(weir: Weir, tmp_path: Path) -> None:

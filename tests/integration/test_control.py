@@ -83,7 +83,14 @@ async def test_ledgers_sums_add_up_when_prometheus_reads_them(running: Running) 
         for (name, *labels), value in found.items()
         if name == "weir_messages_total"
     }
-    assert ends == {"stored": 4, "duplicate": 1, "dead_letter": 3, "shed": 0, "too_old": 1}
+    assert ends == {
+        "stored": 4,
+        "duplicate": 1,
+        "dead_letter": 3,
+        "shed": 0,
+        "too_old": 1,
+        "quarantined": 0,
+    }
     assert found["weir_messages_received_total",] == SENT
     assert found["weir_messages_in_hand",] == SENT - sum(ends.values())
     assert found["weir_readings_too_old_total",] == 1

@@ -1,7 +1,8 @@
 """What the gateway itself tells, against a real store."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,9 @@ from prometheus_client import CollectorRegistry
 from gateway.features import Bounds, FeatureService
 from gateway.latency import Latencies
 from gateway.ledger import Ledger
+from gateway.model import Packet
 from gateway.notices import NAME, Notice, Notices
+from gateway.outcomes.outbox import PutResult
 from gateway.outcomes.packet import decode
 from gateway.telling import Site, Surroundings
 from tests.memory_outbox import MemoryOutbox
@@ -71,3 +74,31 @@ async def test_a_notice_is_told_once_when_the_gateway_starts_again(around: Surro
     silent, back = (decode(packet.payload) for packet in around.outbox.stored.values())
     assert back.end_ms > silent.end_ms, "two moments, or two notices would have one id"
     assert back.id != silent.id
+
+
+class SlowOutbox(MemoryOutbox):
+    """One whose answer comes late, or never."""
+
+    async def put(self, packets: Sequence[Packet]) -> list[PutResult]:
+        results = await super().put(packets)
+        await asyncio.sleep(0.3)
+        return results
+
+
+async def test_a_notice_is_told_once_when_its_telling_is_broken_off_and_begun_again(
+    around: Surroundings,
+) -> None:
+    slow = SlowOutbox()
+    notices = Notices(replace(around, outbox=slow))
+    notices.tell(SILENT)
+    running = asyncio.create_task(notices.run())
+    while not slow.stored:  # noqa: ASYNC110 - plain state
+        await asyncio.sleep(0.01)
+    running.cancel()
+    await asyncio.wait([running])
+    assert not notices.telling.is_idle
+    assert notices.telling.settled() == ({}, [])
+    await _told(notices)
+    assert len(slow.stored) == 1
+    marks, sent = notices.telling.settled()
+    assert (len(marks), len(sent)) == (1, 1)

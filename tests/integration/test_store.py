@@ -177,6 +177,23 @@ def test_file_stays_bounded_when_rows_exceed_the_bound(tmp_path: Path) -> None:
     store.close()
 
 
+def test_newest_readings_are_at_hand_in_order_when_the_store_is_opened_again(
+    tmp_path: Path,
+) -> None:
+    store = open_store(tmp_path)
+    times_ns = [NOW - age_s * SECOND for age_s in range(700, -1, -10)]
+    for at_ns in times_ns:
+        append(store, [message("a", at_ns, x=at_ns / SECOND)])
+    store.close()
+    store = open_store(tmp_path)
+    kept_ns, values = store.recent.rows(0, 0, NOW)
+    assert kept_ns.tolist() == times_ns[-60:]
+    assert values.tolist() == [at_ns / SECOND for at_ns in times_ns[-60:]]
+    assert store.recent.covers(0, NOW - 600 * SECOND)
+    assert not store.recent.covers(0, NOW - 610 * SECOND)
+    store.close()
+
+
 def test_marks_and_states_are_the_same_when_old_ones_were_swept(tmp_path: Path) -> None:
     store = open_store(tmp_path)
     for n in range(1, 6):

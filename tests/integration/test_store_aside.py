@@ -167,7 +167,7 @@ async def test_what_can_be_read_is_kept_whichever_block_is_damaged(
     """Learned states and marks survive damage among the readings, which are most of the blocks."""
     file = made[0]
     kept: list[tuple[int, Mark | None]] = []
-    for number, at in enumerate(range(FIRST_BLOCK + 4096, len(file), 2 * BLOCK)):
+    for number, at in enumerate(range(FIRST_BLOCK + BLOCK + 4096, len(file), 2 * BLOCK)):
         folder = tmp_path / str(number)
         folder.mkdir()
         lay(folder, flipped(file, at), made[1])

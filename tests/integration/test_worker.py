@@ -16,6 +16,7 @@ import pytest
 from gateway.errors import PluginError, WorkerError
 from gateway.inference.port import PoisonedError, State
 from gateway.inference.runner import WorkerRunner
+from gateway.inference.worker import OOM_SCORE
 from tests.plugins.samples import feature_windows, sample
 
 GOOD = feature_windows([1.0, 9.0])
@@ -61,6 +62,18 @@ async def test_plugin_answers_and_counts_when_it_is_good() -> None:
     assert not children()
     with pytest.raises(WorkerError, match="stopped"):
         await runner.evaluate(GOOD, [None, None])
+
+
+async def test_worker_is_ended_before_the_gateway_when_memory_runs_out() -> None:
+    def score(pid: int) -> int:
+        return int(Path(f"/proc/{pid}/oom_score_adj").read_text())
+
+    async with running("good"):
+        workers = [each for each in children() if "gateway.inference.worker" in each.cmdline()]
+        assert workers
+        for worker in workers:
+            assert score(worker.pid) == max(OOM_SCORE, score(os.getpid()))
+    assert score(os.getpid()) < OOM_SCORE, "else this shows nothing"
 
 
 async def test_window_is_suppressed_when_its_score_is_not_a_number() -> None:
@@ -215,6 +228,7 @@ async def test_back_off_is_not_waited_for_when_stopping() -> None:
 PARENT = """
 import asyncio, sys
 from gateway.inference.runner import WorkerRunner
+from gateway.inference.worker import OOM_SCORE
 from tests.plugins.samples import feature_windows, sample
 
 async def main():

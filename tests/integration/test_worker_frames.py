@@ -1,5 +1,6 @@
 """Frames in a plugin's process: they come there through shared memory, in the size it wants."""
 
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -11,7 +12,7 @@ from gateway.errors import PluginError
 from gateway.inference.manifest import load_manifest
 from gateway.inference.port import State
 from gateway.inference.runner import WorkerRunner
-from gateway.inference.slots import SLOTS
+from gateway.inference.slots import SLOTS, Slots
 from gateway.model import Frame, Frames, Points
 from tests.plugins.samples import sample
 
@@ -59,6 +60,24 @@ async def test_last_pictures_are_not_seen_again_when_the_next_batch_is_smaller()
         second = await runner.evaluate(frames(frame("x", 99)), [None])
     assert [r.score for r in first] == [10.0 + i for i in range(SLOTS)]
     assert [r.score for r in second] == [99.0]
+
+
+@pytest.mark.parametrize(("size", "here"), [((64, 64), True), ((1300, 1000), False)])
+async def test_others_run_meanwhile_when_a_picture_takes_long_to_fit(
+    size: tuple[int, int], here: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads = []
+    fit = Slots.fit
+
+    def noted(slots: Slots, frames: list[Frame], *, letterbox: bool) -> None:
+        threads.append(threading.current_thread())
+        fit(slots, frames, letterbox=letterbox)
+
+    async with running() as runner:
+        monkeypatch.setattr(Slots, "fit", noted)
+        [result] = await runner.evaluate(frames(frame("a", 200, size)), [None])
+    assert (result.label, result.score, result.numbers["width"]) == ("light", 200.0, size[0])
+    assert [thread is threading.main_thread() for thread in threads] == [here]
 
 
 async def test_call_is_refused_when_it_has_more_frames_than_slots() -> None:

@@ -103,6 +103,18 @@ def test_old_files_stay_when_a_new_one_cannot_be_written(
     assert {f.name: f.read_text() for f in register.folder.iterdir()} == before
 
 
+def test_revoked_is_noted_until_the_device_is_let_in_again(register: Register) -> None:
+    plug = Device("plug-1", "", ("x/a/#",), (), credentials.hashed("p"))
+    register.add(plug)
+    assert register.revoked() == {}
+    register.remove("plug-1", 7)
+    assert register.revoked() == {"plug-1": 7}
+    register.add(plug)
+    assert register.revoked() == {}
+    (register.folder / "revoked.json").write_text("[1]")
+    assert register.revoked() == {}
+
+
 def test_register_is_refused_and_kept_when_it_is_damaged(register: Register) -> None:
     register.render()
     damaged = register.folder / "devices.json"

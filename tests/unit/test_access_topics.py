@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from gateway.access.errors import AccessError
 from gateway.access.register import Device, check, render_acl
 from gateway.access.topics import compact, overlap, own_filters, problem
-from gateway.cli.device_topics import own_topics
+from gateway.cli.device_topics import Dialect
 from gateway.config import SHIPPED
 from gateway.errors import ConfigError
-from gateway.profiles.files import find
+from gateway.profiles.folders import find
 from gateway.topics import matches
 
 PROFILES = [SHIPPED / "firmware_profiles"]
@@ -85,7 +85,7 @@ def test_filter_is_refused_when_no_device_may_own_it(topic_filter: str) -> None:
 @pytest.mark.parametrize("name", sorted(find(PROFILES)))
 def test_no_shipped_profile_lets_two_devices_overlap(name: str) -> None:
     try:
-        one, two = (own_topics(each, name, PROFILES) for each in ("dev-1", "dev-2"))
+        one, two = (Dialect(name, PROFILES).topics_of(each) for each in ("dev-1", "dev-2"))
     except ConfigError:
         return  # it names no topics of one device: the operator says them
     known = {"dev-1": Device("dev-1", name, one.own, one.reads)}
@@ -136,4 +136,4 @@ def test_covered_filters_are_left_out() -> None:
 
 def test_profile_is_named_when_there_is_none_of_that_name() -> None:
     with pytest.raises(ConfigError, match="did you mean 'tasmota'"):
-        own_topics("x", "tasmotta", [Path(PROFILES[0])])
+        Dialect("tasmotta", [Path(PROFILES[0])])

@@ -6,8 +6,9 @@ def test_every_message_is_in_one_place_when_some_have_ended() -> None:
     ledger.bad_parts["influx"] += 3  # of messages that were stored
     ledger.dead_letters.update(bad_json=3, unclaimed=1)
     ledger.shed["sensors/a"] += 4
-    assert ledger.ended() == 22
-    assert ledger.in_hand() == 3
+    ledger.quarantined["b"] += 2
+    assert ledger.ended() == 24
+    assert ledger.in_hand() == 1
 
 
 def test_nothing_is_in_hand_when_nothing_came() -> None:

@@ -11,7 +11,7 @@ from nats.errors import NoRespondersError
 from nats.errors import TimeoutError as NatsTimeoutError
 
 from gateway.outcomes.link import LinkError, NoListenerError
-from gateway.outcomes.publishing import Letter, Publisher, Stored
+from gateway.outcomes.publishing import Letter, LettersError, Publisher, Stored
 
 
 @dataclass
@@ -125,5 +125,28 @@ async def test_no_later_letter_of_a_source_is_sent_when_one_is_not_answered() ->
 
 
 async def test_error_says_so_when_nobody_listens() -> None:
-    with pytest.raises(NoListenerError):
+    with pytest.raises(LettersError) as refused:
         await _publisher(Stream(gone=True)).publish(_letters("a"))
+    assert isinstance(refused.value.failed["a0"], NoListenerError)
+    assert not refused.value.others_taken
+
+
+async def test_error_names_the_letter_when_only_one_is_not_taken() -> None:
+    stream = Stream(refuse=10174, lose="b1")
+    with pytest.raises(LettersError) as refused:
+        await _publisher(stream).publish(_letters("a", "b", "c"))
+    assert (list(refused.value.failed), refused.value.others_taken) == (["b1"], True)
+
+
+async def test_leaf_is_sent_few_headers_when_near() -> None:
+    """They are kept with each message: a week of outcomes must fit into the queue."""
+    sent: list[dict[str, str]] = []
+
+    class Recording(Stream):
+        async def publish(self, subject: str, payload: bytes, headers: dict[str, str]) -> None:
+            sent.append(dict(headers))
+            await super().publish(subject, payload, headers)
+
+    await _publisher(Recording(), near=True).publish(_letters(*"a" * 12))
+    assert all("Nats-Expected-Stream" not in headers for headers in sent)
+    assert len(sent[0]["Nats-Batch-Id"]) == 4

@@ -19,9 +19,9 @@ from gateway.outcomes.packet import (
     PacketError,
     decode,
     encode,
+    named,
     packet_id,
     room_for_numbers,
-    source_of,
 )
 
 SCHEMA = json.loads((Path(gateway.outcomes.__file__).parent / "packet.schema.json").read_bytes())
@@ -203,7 +203,7 @@ def test_decode_refuses_numbers_that_json_has_not() -> None:
 def test_decode_raises_nothing_else_when_given_any_bytes(junk: bytes) -> None:
     with pytest.raises(PacketError):
         decode(junk)
-    assert isinstance(source_of(junk), str)
+    assert all(isinstance(text, str) for text in named(junk))
 
 
 _WORD = st.text(max_size=12)
@@ -238,7 +238,7 @@ def test_every_packet_fits_validates_and_reads_back(  # noqa: PLR0917 - hypothes
     told = decode(packet.payload)
     assert told.id == packet_id(outcome.gateway, PLUGIN.name, source, outcome.end_ns)
     assert told.score == pytest.approx(score, rel=1e-5)
-    assert source_of(packet.payload) == told.source
+    assert named(packet.payload) == (packet.id, told.source)
     assert told.end_ms - told.start_ms == 1000
     assert all(told.numbers[n] == pytest.approx(numbers[n], rel=0.006) for n in told.numbers
                if n in numbers)  # fmt: skip

@@ -22,12 +22,23 @@ def word(online: bool, at_ns: int) -> Decoded:
         (Sign(False, NOW - 60 * SECOND, NOW), (False, By.WORD)),  # a bridge repeats its values
         (Sign(None, 0, NOW - 599 * SECOND), (True, By.AGE)),
         (Sign(None, 0, NOW - 601 * SECOND), (False, By.AGE)),
+        (Sign(True, NOW - SECOND, NOW - SECOND, NOW - 2 * SECOND), (False, By.REVOKED)),
+        (Sign(True, NOW, NOW, NOW - 60 * SECOND), (True, By.WORD)),  # it comes by another way
     ],
 )
 def test_own_word_wins_and_else_the_age_counts_when_a_device_stands_alone(
     sign: Sign, standing: tuple[bool, By]
 ) -> None:
     assert Presence().standing("plug", {"plug": sign}, NOW) == Standing(*standing)
+
+
+def test_kept_offline_is_refuted_too_when_the_clock_was_moved_meanwhile() -> None:
+    presence = Presence()
+    presence.recall(word(False, NOW), NOW)
+    presence.move(-9000 * SECOND)
+    kept = Sign(False, NOW - 9000 * SECOND, NOW - 8999 * SECOND)
+    assert presence.standing("plug", {"plug": kept}, NOW - 8900 * SECOND) == (True, By.AGE)
+    assert presence.standing("plug", {"plug": kept._replace(heard_ns=0)}, NOW) == (False, By.WORD)
 
 
 def test_kept_offline_counts_until_the_device_is_heard_when_nobody_knows_its_age() -> None:

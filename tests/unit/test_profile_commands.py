@@ -4,8 +4,10 @@ from pathlib import Path
 
 import orjson
 import pytest
+from rich.console import Console
 from typer.testing import CliRunner
 
+from gateway.cli import profile_list
 from gateway.cli.profile import profile
 
 VECTORS = """\
@@ -35,6 +37,27 @@ def folder(tmp_path: Path) -> Path:
 def run(tmp_path: Path, *arguments: str) -> tuple[int, str]:
     result = CliRunner().invoke(profile, [*arguments, "--state-dir", str(tmp_path / "state")])
     return result.exit_code, result.output
+
+
+def test_list_fits_into_80_columns_and_says_what_is_yours(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = tmp_path / "state/profiles/zz"
+    own.mkdir(parents=True)
+    (own / "profile.yaml").write_text(PROFILE)
+    monkeypatch.setattr(profile_list, "out", Console(width=80, highlight=False))
+    code, said = run(tmp_path, "list")
+    assert code == 0
+    table, _, rest = said.partition("zz is yours:")
+    lines = table.splitlines()
+    assert len(lines) > 80
+    assert max(map(len, lines)) <= 80
+    names = {line.split(" ")[0] for line in lines}
+    assert {"tasmota", "zz", "azure-opc-publisher"} <= names
+    assert str(own) in rest
+    [ours] = [row for row in orjson.loads(run(tmp_path, "list", "--json")[1])["profiles"]
+              if row["name"] == "zz"]  # fmt: skip
+    assert (ours["folder"], ours["priority"]) == (str(own), 100)
 
 
 @pytest.mark.parametrize("which", ["zz", "."])

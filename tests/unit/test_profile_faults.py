@@ -47,3 +47,16 @@ def test_each_of_several_faults_is_told(tmp_path: Path) -> None:
     text = 'title: T\nrules:\n  - topic: ["x/{d", "y/+"]\n    devise: "=("\n    emit: {metric: a}\n'
     keys = [fault.split(": ")[1] for fault in said(tmp_path, text)]
     assert sorted(keys) == ["rules.0.devise", "rules.0.emit", "rules.0.topic.0", "rules.0.topic.1"]
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("%YAML 9.9\n---\ntitle: x\n", "not YAML"),
+        ("title: x\n? [[a], b]\n: 1\n", "not YAML"),
+        (f'{HEAD}emit: [{{metric: m, value: "=\\ud800"}}]\n', "not YAML"),
+        (f'{HEAD}emit: [{{metric: "\\0", value: =p}}]\n', "control character"),
+    ],
+)
+def test_a_file_is_refused_when_its_yaml_is_odd(tmp_path: Path, text: str, told: str) -> None:
+    assert told in said(tmp_path, text)[0]

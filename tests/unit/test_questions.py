@@ -36,6 +36,7 @@ def device(
     [
         ("own word", True, "yes"), ("own word", False, "no (own word)"),
         ("parent", False, "no (hub is away)"), ("expiry", True, "heard"), ("age", True, "heard"),
+        ("revoked", False, "no (revoked)"),
         ("expiry", False, "silent 12 min"), ("age", False, "silent 12 min"),
     ],
 )  # fmt: skip

@@ -6,7 +6,9 @@ import cv2
 import numpy as np
 import pytest
 
+from gateway.clock import BoxClock
 from gateway.snapshots import Album, SnapshotError
+from tests.fake_system import YEAR, FakeSystem
 
 PICTURE = np.full((48, 64, 3), 120, np.uint8)
 
@@ -21,6 +23,22 @@ def test_newest_pictures_stay_when_there_are_too_many(tmp_path: Path) -> None:
     assert read is not None
     assert read.shape == PICTURE.shape
     assert left[0].stat().st_mode & 0o007 == 0  # nobody else looks
+
+
+def test_newest_picture_stays_when_the_clock_was_set_back(tmp_path: Path) -> None:
+    system = FakeSystem()
+    clock = BoxClock(system)
+    album = Album(tmp_path / "snapshots", 2, clock)
+    system.wall_ns += YEAR
+    ahead = Album(tmp_path / "snapshots", 2, BoxClock(system))
+    for _ in range(2):
+        system.pass_s(1)
+        ahead.save("cam", PICTURE)
+    paths = []
+    for _ in range(2):
+        system.pass_s(1)
+        paths.append(album.save("cam", PICTURE))
+    assert sorted((tmp_path / "snapshots").iterdir()) == paths
 
 
 def test_nothing_is_written_when_snapshots_are_off(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ WELL: dict[str, Any] = {
     "broker": {"url": "mqtt://b:1883", "connected": True, "reason": ""},
     "messages": {
         "received": 10, "stored": 8, "duplicates": 1, "dead_letters": {}, "shed": 0, "too_old": 0,
-        "in_hand": 1, "bad_parts": {},
+        "quarantined": 0, "in_hand": 1, "bad_parts": {},
     },
     "readings": {
         "stored": 24, "too_old": 0, "oldest": {"device": "[d]", "age_s": 345_600.0},
@@ -31,7 +31,7 @@ WELL: dict[str, Any] = {
             "restarts": 0,
         }
     ],
-    "cameras": {"cameras": [], "set_aside": []},
+    "noisy": [], "silent": [], "cameras": {"cameras": [], "set_aside": []},
     "plugins_set_aside": [], "profiles": {"loaded": 6, "set_aside": []},
 }  # fmt: skip
 
@@ -69,6 +69,23 @@ def test_all_is_told_in_few_lines_when_all_is_well() -> None:
         ({"broker__connected": False, "broker__reason": "b: [refused]"}, "away: b: [refused]"),
         ({"messages__dead_letters": {"bad_json": 2}}, "dead letters: bad_json 2"),
         ({"messages__too_old": 2}, "0 shed + 2 too old"),
+        ({"messages__quarantined": 2}, "0 shed + 2 quarantined"),
+        (
+            {
+                "noisy": [
+                    {
+                        "device": "[plug]",
+                        "state": "limited",
+                        "why": "noise",
+                        "rate_hz": 4980.4,
+                        "usual_hz": 5.0,
+                        "shed": 12_000,
+                    }
+                ]
+            },
+            "[plug] is limited: too loud, 4,980/s, usually 5; 12,000 shed",
+        ),
+        ({"silent": ["[a]", "b", "c", "d", "e"]}, "silent: [a], b, c and 2 more"),
         ({"messages__bad_parts": {"influx": 3}}, "left out of stored messages: influx 3"),
         (
             {"readings__too_old": 2},
@@ -128,3 +145,9 @@ def test_what_is_unwell_is_told_with_the_reason_when_something_is(
 
 def test_nothing_is_told_of_latency_when_there_was_no_outcome() -> None:
     assert "p95" not in shown(latency_ms__total={}).split("plugin")[0]
+
+
+def test_clock_is_told_when_it_is_wrong() -> None:
+    assert "clock" not in shown()
+    assert "unset" in shown(clock={"standing": "unset", "system_ahead_s": -3e7})
+    assert "-3,600 s" in shown(clock={"standing": "ok", "system_ahead_s": -3600.0})

@@ -2,6 +2,7 @@
 
 from gateway.ingest.cameras.cameras import Cameras
 from gateway.ingest.cameras.directory import CameraDirectory
+from gateway.ingest.cameras.pace import RealClock
 from gateway.ingest.cameras.probing import Probe, probe
 from gateway.ingest.cameras.settings import CameraSettings, load_camera
 from gateway.ingest.cameras.state import CameraState
@@ -12,6 +13,7 @@ __all__ = [
     "CameraState",
     "Cameras",
     "Probe",
+    "RealClock",
     "load_camera",
     "probe",
 ]

@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from gateway.errors import CameraAwayError
 from gateway.ingest.cameras.camera import Camera, Wake
 from gateway.ingest.cameras.mailbox import Mailbox
+from gateway.ingest.cameras.pace import Clock, RealClock
 from gateway.ingest.cameras.settings import MAX_NAME, CameraSettings
 from gateway.ingest.cameras.source import FrameSource
 from gateway.ingest.cameras.sources import source_for
@@ -44,10 +45,12 @@ class Cameras:
 
     Args:
         sources: Makes the source of a camera's frames.
+        clock: Time.
     """
 
-    def __init__(self, sources: Sources = source_for) -> None:
+    def __init__(self, sources: Sources = source_for, clock: Clock | None = None) -> None:
         self._sources = sources
+        self._clock = clock or RealClock()
         self._cameras: dict[str, Camera] = {}
         self._mailboxes: dict[str, Mailbox] = {}  # by the camera's name
         self._by_device: dict[str, str] = {}  # name of the camera, "" for one switched off
@@ -124,6 +127,11 @@ class Cameras:
         found = self._cameras.get(camera)
         return found.settings.places if found else {}
 
+    def presence(self) -> dict[str, bool]:
+        """Return whether each camera that is wanted gives pictures."""
+        states = ((name, camera.state().state) for name, camera in self._cameras.items())
+        return {name: state == "streaming" for name, state in states if state != "off"}
+
     def states(self) -> list[CameraState]:
         """Return how the cameras are doing, by name."""
         return [self._cameras[name].state() for name in sorted(self._cameras)]
@@ -165,7 +173,7 @@ class Cameras:
             self._by_device[settings.address.rest] = name if settings.enabled else ""
             if isinstance(source, Mailbox):
                 self._mailboxes[name] = source
-        camera = self._cameras[name] = Camera(name, settings, source)
+        camera = self._cameras[name] = Camera(name, settings, source, self._clock)
         for consumer in self._consumers:
             self._attach(consumer, camera)
         camera.start()

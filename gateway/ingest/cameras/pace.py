@@ -2,6 +2,7 @@
 
 import threading
 import time
+from collections.abc import Callable
 from typing import Protocol
 
 EARLY = 0.1  # part of the interval that a frame may come early
@@ -24,7 +25,14 @@ class Clock(Protocol):
 
 
 class RealClock:
-    """The machine's time."""
+    """The machine's time.
+
+    Args:
+        wall_ns: Gives Unix nanoseconds.
+    """
+
+    def __init__(self, wall_ns: Callable[[], int] = time.time_ns) -> None:
+        self._wall_ns = wall_ns
 
     def now_s(self) -> float:
         """Return seconds that only grow."""
@@ -32,7 +40,7 @@ class RealClock:
 
     def wall_ns(self) -> int:
         """Return Unix nanoseconds."""
-        return time.time_ns()
+        return self._wall_ns()
 
     def wait(self, event: threading.Event, seconds: float) -> bool:
         """Wait so long or until the event is set, and say whether it is."""

@@ -15,7 +15,6 @@ from gateway.inference.vision.heads.detections import (
     Shapes,
     Size,
     Wanted,
-    best,
     corners,
     detections,
     scaled,
@@ -54,13 +53,13 @@ def _is_grid(cells: tuple[int, ...], size: Size) -> bool:
 def _decode(output: NDArray[np.float32], wanted: Wanted) -> Detections:
     channels, rows, columns = output.shape
     table = output.reshape(channels, rows * columns)
-    # No class makes a score greater than this, so most cells need no more.
-    objects = np.clip(table[0].astype(np.float32), 0, 1) ** _OBJECT
-    likely = np.flatnonzero(objects >= wanted.min_score)
-    likely = likely[np.isfinite(table[:, likely]).all(axis=0)]
+    # No class makes a score greater than objectness^0.6, so most cells need no more.
+    likely = np.flatnonzero(table[0] >= wanted.min_score ** (1 / _OBJECT))
     cells = table[:, likely].astype(np.float32)
-    chances = np.clip(cells[5:].T, 0, 1) ** _CLASS * objects[likely, None]
-    found, sure, classes = best(chances, wanted)
+    chances = np.clip(cells[5:], 0, 1)
+    classes = chances.argmax(axis=0)
+    scores = np.clip(cells[0], 0, 1) ** _OBJECT * chances.max(axis=0) ** _CLASS
+    found = np.flatnonzero((scores >= wanted.min_score) & np.isfinite(cells).all(axis=0))
     y, x = np.divmod(likely[found], columns)
     cells = cells[:, found]
     centers = np.stack(
@@ -72,4 +71,4 @@ def _decode(output: NDArray[np.float32], wanted: Wanted) -> Detections:
         ],
         axis=1,
     )
-    return detections(scaled(corners(centers), wanted.size), sure, classes)
+    return detections(scaled(corners(centers), wanted.size), scores[found], classes[found])
