@@ -1,6 +1,7 @@
 """A gateway and a hub as a user would start them, for measurements and system tests."""
 
 import contextlib
+import getpass
 import os
 import signal
 import socket
@@ -151,15 +152,20 @@ class Mosquitto:
     Args:
         folder: For its configuration and log.
         program: Its path.
+        kept: Where it keeps sessions as on an installed box; None: nowhere.
     """
 
-    def __init__(self, folder: Path, program: str) -> None:
+    def __init__(self, folder: Path, program: str, kept: Path | None = None) -> None:
         self._folder = folder
         self._program = program
         self.port = free_port()
         self.process: subprocess.Popen[bytes] | None = None
+        keeps = "false"
+        if kept:  # as the one that started it, else root's becomes another
+            user = getpass.getuser()
+            keeps = f"true\npersistence_location {kept}/\nautosave_interval 300\nuser {user}"
         (folder / "mosquitto.conf").write_text(
-            f"listener {self.port} 127.0.0.1\nallow_anonymous true\npersistence false\n"
+            f"listener {self.port} 127.0.0.1\nallow_anonymous true\npersistence {keeps}\n"
             "max_inflight_messages 2000\nmax_queued_messages 1000000\nset_tcp_nodelay true\n"
         )
 
@@ -176,6 +182,11 @@ class Mosquitto:
         with (self._folder / "mosquitto.log").open("ab") as log:
             self.process = subprocess.Popen(command, stdout=log, stderr=log)
         _await_listener(self.port)
+
+    def save(self) -> None:
+        """Have it write its sessions down, as an installed gateway does when it has started."""
+        if self.process:
+            self.process.send_signal(signal.SIGUSR1)
 
     def stop(self, number: int = signal.SIGTERM) -> None:
         """Send a signal and wait for the end."""

@@ -24,7 +24,7 @@ def assert_books_agree(folder: Path, layout: Layout, names: tuple[str, ...]) -> 
     played = play(plan, lambda _: None)
     assert [one.kinds for one in played.rounds] == [[kind.name] for kind in kinds]
     bad = [asdict(one) for one in played.rounds if not one.is_good]
-    assert not bad
+    assert bad == []
     assert min(one.outcomes for one in played.rounds) > 0
 
 

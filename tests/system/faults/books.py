@@ -50,6 +50,7 @@ class Round:
         outcomes: That were due in it.
         lost_readings: Acknowledged, not stored.
         lost_by_mosquitto: The same, of what only Mosquitto had.
+        lost_with_file: The same, of what was in a file that was damaged.
         lost_outcomes: Due, not at the hub.
         twice_readings: Stored more than once.
         twice_raw: Messages at the hub beyond the first of an id.
@@ -70,6 +71,7 @@ class Round:
     outcomes: int = 0
     lost_readings: int = 0
     lost_by_mosquitto: int = 0
+    lost_with_file: int = 0
     lost_outcomes: int = 0
     twice_readings: int = 0
     twice_raw: int = 0

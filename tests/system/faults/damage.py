@@ -138,7 +138,7 @@ def _look(world: World, one: Round, damage: Damage, queued: int, hurt_ns: int) -
     world.wait("acknowledgements", lambda: not world.fleet.open)
     world.wait("what is in hand", lambda: _is_idle(world))
     world.witness.catch_up()
-    lost = _lost(world, one, hurt_ns, from_ns)
+    lost = one.lost_with_file = _lost(world, one, hurt_ns, from_ns)
     told = world.witness.told
     arrived = {t.id for t in told if t.plugin == PLUGIN and one.began_ns < t.end_ms * 1e6}
     before = sum(1 for t in _once(told) if one.began_ns / 1e6 < t.end_ms < hurt_ns / 1e6)

@@ -60,12 +60,12 @@ def _kill_gateway(world: World, _: Random) -> None:
 
 def _start_gateway(world: World, _: Random) -> None:
     if "gateway" not in world.here.processes:
-        world.here.start_gateway(wait=False)
+        world.start_gateway()
 
 
 def _kill_at_start(world: World, rng: Random) -> None:
     world.kill("gateway")
-    world.here.start_gateway(wait=False)
+    world.start_gateway()
     time.sleep(rng.uniform(0.05, 2.0))
     world.kill("gateway")
 

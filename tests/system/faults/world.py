@@ -70,6 +70,7 @@ class World:
         self.volumes: list[Volume] = []
         self.link: Link = None  # type: ignore[assignment] # set before anyone gets a world
         self.stopped: list[psutil.Process] = []
+        self._is_new = False
         self.hurt_ns = 0  # when a fault began last
 
     def ask(self, what: str, body: str | None = None) -> Any:  # noqa: ANN401 - any JSON
@@ -81,7 +82,12 @@ class World:
         if self.broker:
             self.broker.start()
             self.here.start_leaf()
+        self.start_gateway()
+
+    def start_gateway(self) -> None:
+        """Start the gateway, and do not wait for it."""
         self.here.start_gateway(wait=False)
+        self._is_new = True
 
     def await_ready(self) -> dict[str, Any]:
         """Wait until the gateway serves devices and return its status.
@@ -97,6 +103,9 @@ class World:
             return bool(said.get("ready"))
 
         self.wait("the gateway to be ready", ready, _START_S)
+        if self.broker and self._is_new:
+            self.broker.save()  # as its unit does
+        self._is_new = False
         return said
 
     def wait(self, what: str, done: Callable[[], object], limit_s: float = _PROCESS_S) -> None:
@@ -114,14 +123,11 @@ class World:
 
     def keep_running(self) -> None:
         """Start again what ended by itself; what was killed here is not in the list any more."""
-        for name, start in (("leaf", self.here.start_leaf), ("gateway", self._start_gateway)):
+        for name, start in (("leaf", self.here.start_leaf), ("gateway", self.start_gateway)):
             process = self.here.processes.get(name)
             if process and process.poll() is not None:
                 time.sleep(0.1)
                 start()
-
-    def _start_gateway(self) -> None:
-        self.here.start_gateway(wait=False)
 
     def process(self, name: str) -> psutil.Process:
         """Return a process by the stand's name for it, as soon as there is one.
@@ -221,10 +227,13 @@ def world(folder: Path, layout: Layout) -> Iterator[World]:
     folder.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
         here = stack.enter_context(stand(folder))
-        broker = Mosquitto(folder, layout.mosquitto) if layout.mosquitto else None
+        broker = None
+        if layout.mosquitto:
+            broker = Mosquitto(folder, layout.mosquitto, here.state_dir / "mqtt")
         made = World(here, layout, broker)
         if layout.disks:
             _mount(made, stack)
+        (here.state_dir / "mqtt").mkdir(parents=True, exist_ok=True)
         here.start_hub()
         where = urlsplit(here.leaf_url)
         made.link = stack.enter_context(link((str(where.hostname), int(where.port or 0))))
