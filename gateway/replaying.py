@@ -68,7 +68,7 @@ class Replaying:
                     taken_up = True
                 await self._look()
             except (OutboxError, StoreError) as exc:
-                log.debug("looking for lost outcomes: %s", exc)
+                log.info("looking for lost outcomes: %s", exc)
             await asyncio.sleep(_LOOK_S if len(self._underway) < _MANY else _SELDOM_S)
 
     async def _take_up(self) -> None:
@@ -90,6 +90,7 @@ class Replaying:
             self._tell(len(lost))
         if span.has_unreadable and self._unreadable == span.first:
             # Between the two questions the hub may have taken some: then it is another one now.
+            log.warning("leaf: deleting what its queue cannot read, before %d", span.first)
             await self._outbox.drop_before(span.first)
         self._unreadable = span.first if span.has_unreadable else 0
         since_ns = self._underway.since_ns(time.time_ns())
