@@ -50,6 +50,7 @@ class Replaying:
         gateway: str,
     ) -> None:
         self.replayed = 0
+        self._unreadable = 0
         self._store = store
         self._outbox = outbox
         self._underway = underway
@@ -66,7 +67,7 @@ class Replaying:
                     taken_up = True
                 await self._look()
             except (OutboxError, StoreError) as exc:
-                log.debug("looking for lost outcomes: %s", exc)
+                log.info("looking for lost outcomes: %s", exc)
             await asyncio.sleep(_LOOK_S if len(self._underway) < _MANY else _SELDOM_S)
 
     async def _take_up(self) -> None:
@@ -80,11 +81,17 @@ class Replaying:
 
     async def _look(self) -> None:
         before = self._underway.snapshot()
-        lost = self._underway.missing(before, await self._outbox.span())
+        span = await self._outbox.span()
+        lost = self._underway.missing(before, span)
         for begin in range(0, len(lost), _AT_ONCE):
             await self._put_again(lost[begin : begin + _AT_ONCE])
         if lost:
             self._tell(len(lost))
+        if span.has_unreadable and self._unreadable == span.first:
+            # Between the two questions the hub may have taken some: then it is another one now.
+            log.warning("leaf: deleting what its queue cannot read, before %d", span.first)
+            await self._outbox.drop_before(span.first)
+        self._unreadable = span.first if span.has_unreadable else 0
         since_ns = self._underway.since_ns()
         self._notices.telling.reach(MARK, Mark(since_ns))
 

@@ -24,7 +24,7 @@ def set_aside(stream: Path, directory: Path) -> Path:
         while (target := parent / f"{stamp}-{number}-{stream.name}").exists():
             number += 1
         stream.rename(target)
-        for old in found(directory)[:-_KEPT]:
+        for old in sorted(parent.glob(f"*-{stream.name}"))[:-_KEPT]:
             shutil.rmtree(old)
     except OSError as exc:
         raise LeafError(f"{stream}: cannot be set aside: {exc.strerror}") from exc

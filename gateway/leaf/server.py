@@ -53,7 +53,7 @@ class DamagedStreamError(LeafError):
         self.folder = folder
 
 
-_TAIL_BYTES = 4000
+_MOST_BYTES = 64_000
 _UNRECOVERED = re.compile(r"JetStream stream '(\S+) > (\S+)' could not be recovered")
 
 
@@ -69,6 +69,7 @@ class NatsServer:
         self.monitor = Monitor(monitor_port)
         self._directory = directory
         self._process: asyncio.subprocess.Process | None = None
+        self._log_from = 0
 
     @property
     def pid(self) -> int | None:
@@ -87,6 +88,7 @@ class NatsServer:
         try:
             _write_changed(file, config)
             await _validate(binary, file)
+            self._log_from = self._log_size()
             self._process = await self._spawn(binary, file)
         except OSError as exc:  # a full disk, for one: tried again like any other failure
             raise LeafError(f"nats-server cannot be started: {exc}") from exc
@@ -162,17 +164,24 @@ class NatsServer:
                 f"nats-server is not ready after {_START_S:.0f} s: {self.last_words()}"
             ) from exc
 
+    def _log_size(self) -> int:
+        with suppress(OSError):
+            return (self._directory / "nats-server.log").stat().st_size
+        return 0
+
     def _see_streams(self, process: asyncio.subprocess.Process) -> None:
         """Raise if this process says of a stream that it cannot be recovered."""
         with suppress(OSError), (self._directory / "nats-server.log").open("rb") as file:
-            file.seek(max(0, file.seek(0, os.SEEK_END) - _TAIL_BYTES))
-            for line in file.read().decode(errors="replace").splitlines():
-                found = _UNRECOVERED.search(line)
-                if found and line.startswith(f"[{process.pid}]"):
-                    account, stream = found.groups()
-                    raise DamagedStreamError(
-                        self._directory / "jetstream" / account / "streams" / stream
-                    )
+            size = file.seek(0, os.SEEK_END)
+            file.seek(self._log_from if self._log_from <= size else 0)
+            said = file.read(_MOST_BYTES).decode(errors="replace")
+            # Before that its streams are still being read.
+            _, _, since_ready = said.partition(f"[{process.pid}]")[2].partition("Server is ready")
+            if found := _UNRECOVERED.search(since_ready):
+                account, stream = found.groups()
+                raise DamagedStreamError(
+                    self._directory / "jetstream" / account / "streams" / stream
+                )
 
 
 def _write_changed(file: Path, config: str) -> None:

@@ -158,7 +158,25 @@ class LeafOutbox:
             raise OutboxError(str(exc)) from exc
         state = info["state"]
         last = int(state["last_seq"])
-        return Span(int(state["first_seq"]) if state["messages"] else last + 1, last)
+        if not state["messages"]:
+            return Span(last + 1, last)
+        try:
+            first = await sequence_of(self._client, {"seq": 1, "next_by_subj": "outq.>"})
+        except LinkError as exc:
+            raise OutboxError(str(exc)) from exc
+        first = first or last + 1
+        return Span(first, last, has_unreadable=int(state["first_seq"]) < first)
+
+    async def drop_before(self, sequence: int) -> None:
+        """Delete what lies before a sequence: messages that the leaf cannot read any more.
+
+        Raises:
+            OutboxError: The leaf is away.
+        """
+        try:
+            await ask(self._client, f"$JS.API.STREAM.PURGE.{OUTQ_STREAM}", {"seq": sequence})
+        except LinkError as exc:
+            raise OutboxError(str(exc)) from exc
 
     async def _make_anew(self) -> None:
         """Make the queue that the leaf does not have any more, if it answers at all."""

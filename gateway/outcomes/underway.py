@@ -16,11 +16,13 @@ _MOST = 100_000  # as many as the store keeps the packets of
 class Span(NamedTuple):
     """What a queue holds: the sequence of its oldest and of its newest message.
 
-    An empty queue has ``first`` above ``last``.
+    An empty queue has ``first`` above ``last``. What is unreadable stands before ``first``, and
+    would stay there for ever.
     """
 
     first: int
     last: int
+    has_unreadable: bool = False
 
 
 class Underway:
