@@ -79,7 +79,27 @@ def _flip(of: Callable[[World], Path]) -> Harm:
     return harm
 
 
+def _blocks(world: World) -> list[Path]:
+    """Return the blocks in which the leaf's queue keeps outcomes."""
+    streams = world.here.state_dir / "leaf" / "jetstream" / "UP" / "streams"
+    return sorted((streams / "OUTQ" / "msgs").glob("*.blk"))
+
+
+def _some_block(rng: Random) -> Callable[[World], Path]:
+    return lambda world: rng.choice(_blocks(world))
+
+
+def _truncate_block(world: World, rng: Random) -> None:
+    _truncate(_some_block(rng))(world, rng)
+
+
+def _flip_block(world: World, rng: Random) -> None:
+    _flip(_some_block(rng))(world, rng)
+
+
 DAMAGES = (
+    Damage("leaf's queue truncated", _truncate_block),
+    Damage("leaf's queue bit-flipped", _flip_block),
     Damage("store truncated", _truncate(_store)),
     Damage("store bit-flipped", _flip(_store)),
     Damage("store's log truncated", _truncate(_log), is_seen=False),

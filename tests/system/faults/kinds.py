@@ -7,13 +7,17 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from random import Random
 from typing import Literal
 
+import duckdb
 import psutil
 
+from gateway.features.schema import VERSION
 from tests.system.faults.world import World
 
+_PLUGINS = Path(__file__).parents[2] / "plugins"
 Act = Callable[[World, Random], None]
 
 
@@ -179,6 +183,43 @@ def _resume(world: World, _: Random) -> None:
         hung.resume()
 
 
+def _eat_memory(world: World, _: Random) -> None:
+    """Drop a plugin in that takes more memory than it may, and wait until it has been ended."""
+    folder = world.here.state_dir / "plugins" / "memory-eating"
+    shutil.copytree(_PLUGINS / "memory-eating", folder)
+    code = folder / "plugin.py"
+    code.write_text(code.read_text().replace('"greedy" in windows.sources', "True"))
+
+    def ended() -> bool:
+        plugins = world.ask("/status")["plugins"]
+        return any(p["name"] == "memory-eating" and p["restarts"] for p in plugins)
+
+    world.hurt_ns = time.time_ns()
+    world.wait("the plugin that eats memory to be ended", ended, 40.0)
+
+
+def _take_plugin_away(world: World, _: Random) -> None:
+    shutil.rmtree(world.here.state_dir / "plugins" / "memory-eating")
+
+
+def _put_older(world: World, _: Random) -> None:
+    """Leave the state directory as the version before the clock's eras would have left it."""
+    world.kill_box()
+    assert VERSION == 3, "say here how a store of the version before looks"
+    with duckdb.connect(str(world.here.state_dir / "weir.duckdb")) as store:
+        store.execute(_STORE_OF_VERSION_2)
+
+
+_STORE_OF_VERSION_2 = """
+DROP VIEW IF EXISTS readings;
+ALTER TABLE reading DROP COLUMN era;
+ALTER TABLE text_reading DROP COLUMN era;
+ALTER TABLE waveform DROP COLUMN era;
+DROP TABLE clock;
+UPDATE meta SET version = 2;
+"""
+
+
 def _cut_link(world: World, _: Random) -> None:
     world.link.cut()
 
@@ -270,6 +311,9 @@ KINDS = (
          pairs=False),
     Kind("power cut", 10, _cut_power, _start_box, since="end", mosquitto_loses=True, disk=True,
          pairs=False),
+    Kind("worker out of memory", 1, _eat_memory, _take_plugin_away, slow=True, pairs=False),
+    Kind("box killed, store of the version before", 1, _put_older, _start_box, since="end",
+         mosquitto_loses=True, pairs=False),
     Kind("disk full: store", 1, _fill(0), _empty, (1.0, 3.0), "end", disk=True, slow=True,
          pairs=False),
     Kind("disk full: leaf", 1, _fill(1), _empty, (1.0, 3.0), "end", disk=True, slow=True,
