@@ -66,6 +66,7 @@ class Gatekeeper:
         if watched.turnstile is None:
             watched.turnstile = Turnstile(name, messages)
             self._inbox.gate.update(dict.fromkeys(watched.topics, watched.turnstile))
+            self._inbox.clear(watched.turnstile)
         watched.turnstile.left = messages
 
     def free(self, name: str) -> None:

@@ -75,6 +75,17 @@ class Inbox:
             self._refuse(turnstile)
         return True
 
+    def clear(self, turnstile: Turnstile) -> None:
+        """Let go of what waits at QoS 0 behind a turnstile that is new: others wait behind it."""
+        with self._lock:
+            waiting, self._loose = self._loose, deque()
+            for message in waiting:
+                if self.gate.get(message.topic) is turnstile:
+                    self._bytes -= len(message.payload)
+                    self._refuse(turnstile)
+                else:
+                    self._loose.append(message)
+
     async def take(self, limit: int) -> list[RawMessage]:
         """Wait for messages and return those that are there, at most ``limit``."""
         await self._arrived.wait()

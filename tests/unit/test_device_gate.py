@@ -115,3 +115,31 @@ async def test_topics_are_bounded_when_a_device_makes_them_up(
     for n in range(1500):
         assert keeper.refuses(message(f"own/loud/{n}"), decoded("loud"))
     assert len(inbox.gate) == 1000
+
+
+async def test_others_need_not_wait_behind_what_came_before_it_was_limited(
+    inbox: Inbox, keeper: Gatekeeper
+) -> None:
+    keeper.watch("loud")
+    keeper.refuses(message("own/loud/a"), decoded("loud"))
+    for n in range(20):
+        inbox.put(message("own/loud/a", qos=n // 19))
+        inbox.put(message("own/calm/a"))
+    keeper.limit("loud", 0)
+    taken = await inbox.take(100)
+    assert [each.topic for each in taken] == ["own/loud/a"] + ["own/calm/a"] * 20
+    assert taken[0].qos == 1, "it is acknowledged once it is stored"
+    assert ledger(inbox).quarantined == {"loud": 19}
+    assert ledger(inbox).in_hand() == 21
+
+
+async def test_nothing_is_taken_when_all_that_waited_was_let_go(
+    inbox: Inbox, keeper: Gatekeeper
+) -> None:
+    keeper.watch("loud")
+    keeper.refuses(message("own/loud/a"), decoded("loud"))
+    inbox.put(message("own/loud/a"))
+    keeper.limit("loud", 0)
+    assert await inbox.take(100) == []
+    inbox.put(message("own/calm/a"))
+    assert len(await inbox.take(100)) == 1
