@@ -89,9 +89,8 @@ class Replaying:
         lost = self._underway.missing(before, span)
         for begin in range(0, len(lost), _AT_ONCE):
             await self._put_again(lost[begin : begin + _AT_ONCE])
-        sure = sum(not self._underway.is_unsure(packet_id) for packet_id in lost)
-        if sure:
-            self._tell(sure)
+        if proven := self._underway.proven():
+            self._tell(proven)
         if span.has_unreadable and self._unreadable == span.first:
             # Between the two questions the hub may have taken some: then it is another one now.
             log.warning("leaf: deleting what its queue cannot read, before %d", span.first)
@@ -103,6 +102,7 @@ class Replaying:
     async def _put_again(self, ids: list[str]) -> None:
         found = await self._store.sent(ids)
         packets = [packet for each in found if (packet := _packet(each))]
+        self._underway.put_again(packet.id for packet in packets)
         await self._outbox.put(packets)
         self._underway.gone(set(ids) - {packet.id for packet in packets})  # nobody has these
         self.replayed += len(packets)

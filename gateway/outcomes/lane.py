@@ -215,7 +215,9 @@ class Lane:
             return
         stored = await self._publisher.publish(going)
         self._blame.taken(letter.id for letter in going)
-        self._lanes.underway.gone(letter.id for letter in going)
+        self._lanes.underway.at_hub(
+            (letter.id, s.duplicate) for letter, s in zip(going, stored, strict=True)
+        )
         self._hub.took()
         self._limit = min(MAX_BATCH, self._limit * 2)
         self._counts.forwarded += len(stored)

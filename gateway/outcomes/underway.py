@@ -38,6 +38,8 @@ class Underway:
         self._known: OrderedDict[str, tuple[int, int]] = OrderedDict()  # sequence, put at (ns)
         self._suspects: set[str] = set()
         self._unsure: set[str] = set()
+        self._again: set[str] = set()
+        self._proven = 0
         self._early: OrderedDict[str, None] = OrderedDict()  # gone before they were noted
 
     def __len__(self) -> int:
@@ -76,14 +78,35 @@ class Underway:
         noted: what leaves before it is noted is not to be expected any more.
         """
         for packet_id in ids:
+            self._again.discard(packet_id)
             if self._known.pop(packet_id, None) is None:
                 self._early[packet_id] = None
         while len(self._early) > _MOST_EARLY:
             self._early.popitem(last=False)
 
-    def is_unsure(self, packet_id: str) -> bool:
-        """Say whether what is missing in the queue may as well be at the hub since before."""
-        return packet_id in self._unsure
+    def at_hub(self, taken: Iterable[tuple[str, bool]]) -> None:
+        """Note what the hub has acknowledged: ids, and whether it had them already."""
+        ids = []
+        for packet_id, had_it in taken:
+            ids.append(packet_id)
+            if packet_id in self._again:
+                self._again.discard(packet_id)
+                self._proven += not had_it
+        self.gone(ids)
+
+    def put_again(self, ids: Iterable[str]) -> None:
+        """Note what was put again as the queue had lost it, or so it looks."""
+        self._again.update(packet_id for packet_id in ids if packet_id not in self._unsure)
+
+    def proven(self) -> int:
+        """Return how many the queue had lost indeed, for the hub did not have them; once.
+
+        Only when the hub has taken all that was put again.
+        """
+        if self._again:
+            return 0
+        count, self._proven = self._proven, 0
+        return count
 
     def since_ns(self) -> int:
         """Return up to when all that was put has left the queue as it should."""

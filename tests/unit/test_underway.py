@@ -58,8 +58,13 @@ def test_what_was_under_way_before_a_start_is_expected_up_to_the_newest() -> Non
 
 def test_what_was_put_shortly_before_a_crash_may_be_at_the_hub() -> None:
     underway = Underway()
-    underway.take_up([("a", 5), ("b", 6)], last=7, unsure_until_ns=5)
-    assert [underway.is_unsure(name) for name in ("a", "b", "new")] == [True, False, False]
+    underway.take_up([("a", 5), ("b", 6), ("c", 6)], last=7, unsure_until_ns=5)
+    underway.put_again(["a", "b", "c"])
+    underway.at_hub([("a", False), ("b", False)])
+    assert underway.proven() == 0, "c is still on its way"
+    underway.at_hub([("c", True)])
+    assert underway.proven() == 1, "the hub had c"
+    assert underway.proven() == 0
 
 
 def test_what_is_at_the_hub_before_it_is_noted_is_not_expected() -> None:

@@ -95,12 +95,12 @@ class Round:
 class Books:
     """The books of one box.
 
-    Args:
+    Attributes:
         world: The box.
     """
 
     def __init__(self, world: World) -> None:
-        self._world = world
+        self.world = world
         self.rounds: list[Round] = []
         self._written_off: set[tuple[str, int]] = set()
         self._forgiven: list[tuple[int, int, Round]] = []
@@ -116,6 +116,10 @@ class Books:
     def forgive(self, one: Round, from_ns: int, until_ns: int) -> None:
         """Note that Mosquitto may have taken with it what it acknowledged in this time."""
         self._forgiven.append((from_ns - int(WRITE_OFF_S * 1e9), until_ns, one))
+
+    def is_written_off(self, device: str, number: int) -> bool:
+        """Say whether a reading is known to be lost."""
+        return (device, number) in self._written_off
 
     def close(self, one: Round, limit_s: float = SETTLED_S) -> None:
         """Wait until all is stored and told, or the limit; then look."""
@@ -146,13 +150,13 @@ class Books:
         while self._unsettled():
             if time.monotonic() > until:
                 return False
-            self._world.keep_running()
+            self.world.keep_running()
             time.sleep(0.05)
         return True
 
     def _unsettled(self) -> str:
         """Return what is not even yet, in words; "" when all is."""
-        status, fleet = self._status(), self._world.fleet
+        status, fleet = self._status(), self.world.fleet
         if fleet.open:
             return f"{fleet.open} readings not acknowledged"
         if not status.get("ready"):
@@ -164,19 +168,19 @@ class Books:
         stored, told = self._stored()
         if stored < fleet.sent - len(self._written_off):
             return f"{stored} of {fleet.sent} readings stored"
-        at_hub = len({each.id for each in self._world.witness.told if each.plugin == PLUGIN})
+        at_hub = len({each.id for each in self.world.witness.told if each.plugin == PLUGIN})
         return "" if at_hub == told else f"{at_hub} of {told} outcomes at the hub"
 
     def _status(self) -> dict[str, Any]:
         with suppress(GatewayError):
-            found: dict[str, Any] = self._world.ask("/status")
+            found: dict[str, Any] = self.world.ask("/status")
             return found
         return {}
 
     def _stored(self) -> tuple[int, int]:
         """Return how many readings, and how many outcomes, the store has of different kinds."""
         with suppress(GatewayError):
-            readings, outcomes = self._world.ask("/sql", _COUNTS)["rows"][0]
+            readings, outcomes = self.world.ask("/sql", _COUNTS)["rows"][0]
             return int(readings), int(outcomes)
         return 0, -1
 
@@ -196,7 +200,7 @@ class Books:
 
     def _note_told(self) -> None:
         """Count what has come twice or out of order at the hub since the last look."""
-        told = self._world.witness.told
+        told = self.world.witness.told
         for each in told[self._seen :]:
             one = self._round_at(each.end_ms * 1_000_000)
             self._ids[each.id] += 1
@@ -216,13 +220,13 @@ class Books:
         return self.rounds[max(0, at - 1)]
 
     def _audit_readings(self) -> None:
-        store = self._world.here.state_dir / "weir.duckdb"
+        store = self.world.here.state_dir / "weir.duckdb"
         with duckdb.connect(str(store), read_only=True) as db:
             rows = db.execute(
                 "SELECT device, value, count(*) FROM readings WHERE metric = 'seq' GROUP BY ALL"
             ).fetchall()
         stored: dict[str, set[int]] = {}
-        devices = {device.name: device for device in self._world.fleet.devices}
+        devices = {device.name: device for device in self.world.fleet.devices}
         for name, value, count in rows:
             stored.setdefault(name, set()).add(int(value))
             if count > 1:
@@ -234,10 +238,10 @@ class Books:
 
     def _write_off(self) -> None:
         """Look which readings Mosquitto took with it, so that nobody waits for them any more."""
-        for device in self._world.fleet.devices:
+        for device in self.world.fleet.devices:
             with suppress(GatewayError):
                 query = _MISSING.format(name=device.name, numbers=len(device.sent_ns))
-                for (number,) in self._world.ask("/sql", query)["rows"]:
+                for (number,) in self.world.ask("/sql", query)["rows"]:
                     if self._who_may_have_lost(device.acked_ns[number]):
                         self._lose(device.name, number, device.acked_ns[number])
 
@@ -258,8 +262,8 @@ class Books:
             self._round_at(acked_ns).lost_readings += 1
 
     def _audit_outcomes(self, last: Round) -> None:
-        due = expected(self._world.here.state_dir)
-        told = [each for each in self._world.witness.told if each.plugin == PLUGIN]
+        due = expected(self.world.here.state_dir)
+        told = [each for each in self.world.witness.told if each.plugin == PLUGIN]
         found = compare(due, told, GATEWAY)
         for one in self.rounds:
             one.outcomes = one.lost_outcomes = one.twice = 0

@@ -118,7 +118,7 @@ def play(world: World, books: Books, damage: Damage, number: int, rng: Random) -
         hurt_ns = time.time_ns()
         damage.harm(world, rng)
         _go_on(world, one, hurt_ns)
-        _look(world, one, damage, queued, hurt_ns)
+        _look(world, books, one, damage, queued=queued, hurt_ns=hurt_ns)
     except (WorldError, TimeoutError, RuntimeError, GatewayError) as exc:
         one.problems.append(str(exc))
     one.ended_ns = time.time_ns()
@@ -135,7 +135,7 @@ def _queue_some(world: World) -> int:
     world.fleet.speak()
     time.sleep(_BEFORE_S)
     queued = int(world.ask("/status")["outcomes"]["sent"])
-    world.kill_box()
+    world.kill_box(all_of_it=False)
     return queued
 
 
@@ -149,7 +149,9 @@ def _go_on(world: World, one: Round, hurt_ns: int) -> None:
     one.recovery_s = (first.stored_ns - hurt_ns) / 1e9
 
 
-def _look(world: World, one: Round, damage: Damage, queued: int, hurt_ns: int) -> None:
+def _look(
+    world: World, books: Books, one: Round, damage: Damage, *, queued: int, hurt_ns: int
+) -> None:
     """Stop in order after a while, and look at what is there."""
     from_ns = time.time_ns()
     time.sleep(_AFTER_S)
@@ -158,7 +160,7 @@ def _look(world: World, one: Round, damage: Damage, queued: int, hurt_ns: int) -
     world.wait("acknowledgements", lambda: not world.fleet.open)
     world.wait("what is in hand", lambda: _is_idle(world))
     world.witness.catch_up()
-    lost = one.lost_with_file = _lost(world, one, hurt_ns, from_ns)
+    lost = one.lost_with_file = _lost(world, books, one, hurt_ns, from_ns)
     told = world.witness.told
     arrived = {t.id for t in told if t.plugin == PLUGIN and one.began_ns < t.end_ms * 1e6}
     before = sum(1 for t in _once(told) if one.began_ns / 1e6 < t.end_ms < hurt_ns / 1e6)
@@ -182,7 +184,7 @@ def _once(told: list[Told]) -> list[Told]:
     return list({t.id: t for t in told if t.plugin == PLUGIN}.values())
 
 
-def _lost(world: World, one: Round, hurt_ns: int, from_ns: int) -> int:
+def _lost(world: World, books: Books, one: Round, hurt_ns: int, from_ns: int) -> int:
     """Return how many readings went with the file; note those that were lost besides."""
     STOP.begin(world, Random(0))  # noqa: S311 - it draws nothing
     with duckdb.connect(str(_store(world)), read_only=True) as db:
@@ -194,6 +196,8 @@ def _lost(world: World, one: Round, hurt_ns: int, from_ns: int) -> int:
     gone = 0
     for device in world.fleet.devices:
         for number, acked_ns in enumerate(device.acked_ns):
+            if books.is_written_off(device.name, number):
+                continue
             count = stored.get((device.name, number), 0)
             if acked_ns and acked_ns < hurt_ns:
                 gone += not count

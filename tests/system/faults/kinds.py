@@ -96,11 +96,12 @@ def _kill_worker(world: World, _: Random) -> None:
     _signal(world, "worker", signal.SIGKILL)
 
 
-def _signal(world: World, name: str, number: int) -> psutil.Process:
+def _signal(world: World, name: str, number: int) -> psutil.Process | None:
     process = world.process(name)
-    with suppress(psutil.NoSuchProcess):
+    if process:
         world.hurt_ns = time.time_ns()
-        os.kill(process.pid, number)
+        with suppress(ProcessLookupError):
+            os.kill(process.pid, number)
     return process
 
 
@@ -166,7 +167,8 @@ def _restore_wiped(world: World, _: Random) -> None:
 
 def _hang(name: str) -> Act:
     def act(world: World, _: Random) -> None:
-        world.stopped.append(_signal(world, name, signal.SIGSTOP))
+        hung = _signal(world, name, signal.SIGSTOP)
+        world.stopped += [hung] if hung else []
 
     return act
 

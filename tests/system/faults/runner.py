@@ -1,10 +1,13 @@
 """Plays rounds: load, a fault or two, recovery, and a look into the books."""
 
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
+
+import duckdb
 
 from tests.system.faults.books import Books, Round
 from tests.system.faults.damage import Damage
@@ -73,25 +76,48 @@ def play(plan: Plan, tell: Callable[[Round], None]) -> Played:
             break
         layout = plan.layouts[(some[0] // ROUNDS_A_BOX) % len(plan.layouts)]
         folder = plan.folder / f"box-{box}"
-        with world(folder, layout) as made:
-            books = Books(made)
-            last = some.pop() if plan.damages and some[-1] % ROUNDS_A_BOX == _LAST else None
-            for number, kinds in _faults(plan, layout, some):
-                played.rounds.append(_round(made, books, number, kinds, plan.seed))
-                tell(played.rounds[-1])
-                if time.monotonic() - began > plan.limit_s:
-                    break
-            _finish(made, books)
-            if last is not None:
-                rng = Random(f"{plan.seed}/{last}")  # noqa: S311 - a test's choice
-                played.rounds.append(play_damage(made, books, rng.choice(plan.damages), last, rng))
-                tell(played.rounds[-1])
-            bad = [one for one in books.rounds if not one.is_good]
-            if bad:
-                made.keep_evidence(folder / "evidence")
-                played.evidence.append(str(folder))
+        ended_s = began + plan.limit_s
+        try:
+            with world(folder, layout) as made:
+                _live(plan, played, Books(made), some, ended_s=ended_s, tell=tell)
+                if not all(one.is_good for one in played.rounds[-len(some) :]):
+                    made.keep_evidence(folder / "evidence")
+                    played.evidence.append(str(folder))
+        except (WorldError, OSError, subprocess.SubprocessError, duckdb.Error) as exc:
+            # A box that cannot even be mended or looked into is a fault; the next one begins.
+            now_ns = time.time_ns()
+            played.rounds.append(Round(some[-1], layout.name, ["box given up"], now_ns, now_ns))
+            played.rounds[-1].problems.append(repr(exc))
+            played.evidence.append(str(folder))
+            tell(played.rounds[-1])
     played.took_s = time.monotonic() - began
     return played
+
+
+def _live(
+    plan: Plan,
+    played: Played,
+    books: Books,
+    numbers: list[int],
+    *,
+    ended_s: float,
+    tell: Callable[[Round], None],
+) -> None:
+    """Play the rounds of one box."""
+    made = books.world
+    last = None
+    if plan.damages and numbers[-1] % ROUNDS_A_BOX == _LAST:
+        *numbers, last = numbers
+    for number, kinds in _faults(plan, made.layout, numbers):
+        if time.monotonic() > ended_s:
+            break
+        played.rounds.append(_round(made, books, number, kinds, plan.seed))
+        tell(played.rounds[-1])
+    _finish(made, books)
+    if last is not None:
+        rng = Random(f"{plan.seed}/{last}")  # noqa: S311 - a test's choice
+        played.rounds.append(play_damage(made, books, rng.choice(plan.damages), last, rng))
+        tell(played.rounds[-1])
 
 
 def _boxes(numbers: list[int]) -> Iterator[list[int]]:
@@ -134,7 +160,10 @@ def _round(world: World, books: Books, number: int, kinds: list[Kind], seed: int
         books.close(one)
     except (WorldError, TimeoutError, RuntimeError) as exc:
         one.problems.append(str(exc))
+        mending_ns = time.time_ns()
         _mend(world)
+        if world.broker:
+            books.forgive(one, mending_ns, time.time_ns())
     one.ended_ns = time.time_ns()
     one.sent = world.fleet.sent - sent
     one.took_s = time.monotonic() - began

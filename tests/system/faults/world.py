@@ -129,12 +129,18 @@ class World:
                 time.sleep(0.1)
                 start()
 
-    def process(self, name: str) -> psutil.Process:
+    def process(self, name: str) -> psutil.Process | None:
         """Return a process by the stand's name for it, as soon as there is one.
+
+        Returns:
+            None if who runs it has been killed too.
 
         Raises:
             WorldError: There is none.
         """
+        owner = "leaf" if self.broker and name != "worker" else "gateway"
+        if name not in {"leaf", "gateway"} and owner not in self.here.processes:
+            return None
         found: dict[str, psutil.Process] = {}
 
         def there() -> bool:
@@ -174,13 +180,13 @@ class World:
             found.append(psutil.Process(self.broker.process.pid))
         return found
 
-    def kill_box(self) -> None:
-        """End everything on the box at once."""
-        processes = self.box()
+    def kill_box(self, *, all_of_it: bool = True) -> None:
+        """End everything on the box at once, or all but Mosquitto."""
+        processes = self.box() if all_of_it else self.family("gateway", "leaf")
         self._kill_all(processes)
         for name in ("gateway", "leaf"):
             self.kill(name)
-        if self.broker and self.broker.process:
+        if all_of_it and self.broker and self.broker.process:
             self.broker.process.wait(5)
         psutil.wait_procs(processes, 5)
 
