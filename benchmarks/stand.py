@@ -91,7 +91,7 @@ class Stand:
             self.processes[name] = subprocess.Popen(
                 [*_WEIR, *command, "-c", str(self.folder / "gateway.toml")],
                 stdout=log, stderr=log, start_new_session=True,
-                env={**os.environ, "ORT_DISABLE_TELEMETRY": "1", **self.environment},
+                env={**_environment(), **self.environment},
             )  # fmt: skip
 
     def await_ready(self) -> None:
@@ -231,6 +231,13 @@ def _name(parent: str, child: psutil.Process) -> str:
     if any("nats-server" in part for part in line):
         return "hub nats-server" if parent == "hub" else "leaf nats-server"
     return f"{parent} {child.name()} {child.pid}"
+
+
+def _environment() -> dict[str, str]:
+    """Return this one's, with modules compiled once as they are in an installation."""
+    kept = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
+    compiled = Path(__file__).parents[1] / "build" / "compiled"
+    return {"PYTHONPYCACHEPREFIX": str(compiled), **kept, "ORT_DISABLE_TELEMETRY": "1"}
 
 
 @contextlib.contextmanager

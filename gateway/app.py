@@ -170,7 +170,7 @@ async def _build(settings: Settings, registry: CollectorRegistry, stack: AsyncEx
     await store.open()
     stack.push_async_callback(store.close)
     leaf = Leaf(settings) if settings.leaf.run == "here" else LeafUnit(settings)
-    await leaf.start()
+    profiles = await _while_read(settings, leaf.start())
     stack.push_async_callback(leaf.stop)
     profiles = await loading
     drain_per_s = settings.hub.drain_per_s
@@ -252,6 +252,17 @@ def _tell_thinned(notices: Notices, gateway: str) -> Callable[[Thinned], Packet]
         return notices.packet(notice, thinned.end_ns)
 
     return tell
+
+
+async def _while_read(settings: Settings, start: Awaitable[None]) -> ProfileDirectory:
+    """Return the profiles; reading them takes a second or more, in which something else starts."""
+    where = settings.profile_dirs, settings.gateway.timezone
+    reading = asyncio.create_task(asyncio.to_thread(ProfileDirectory, *where))
+    try:
+        await start
+    finally:
+        profiles = await reading
+    return profiles
 
 
 def _store(settings: Settings, clock: BoxClock) -> FeatureService:

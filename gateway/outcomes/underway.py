@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 _MOST = 100_000  # as many as the store keeps the packets of
+_MOST_EARLY = 10_000
 
 
 class Span(NamedTuple):
@@ -36,35 +37,53 @@ class Underway:
         self.now_ns = now_ns
         self._known: OrderedDict[str, tuple[int, int]] = OrderedDict()  # sequence, put at (ns)
         self._suspects: set[str] = set()
+        self._unsure: set[str] = set()
+        self._early: OrderedDict[str, None] = OrderedDict()  # gone before they were noted
 
     def __len__(self) -> int:
         return len(self._known)
 
-    def take_up(self, sent: Sequence[tuple[str, int]], last: int) -> None:
+    def take_up(self, sent: Sequence[tuple[str, int]], last: int, unsure_until_ns: int = 0) -> None:
         """Expect in the queue what was put there before this start, at ``last`` or before.
 
         Args:
             sent: Ids, and when they were put (ns).
             last: Sequence of the newest in the queue.
+            unsure_until_ns: What was put up to then may be at the hub: a crash took with it what
+                was known of that.
         """
+        self._unsure = {packet_id for packet_id, at_ns in sent if at_ns <= unsure_until_ns}
         later = dict(self._known)
         self._known.clear()
         for packet_id, at_ns in sent:
-            self._known[packet_id] = (last, at_ns)
+            if packet_id not in self._early:
+                self._known[packet_id] = (last, at_ns)
         self._known.update(later)
 
     def put(self, ids: Sequence[str], sequences: Sequence[int]) -> None:
         """Note what the queue has taken, each at which sequence; of very many the newest."""
         at_ns = self.now_ns()
         for packet_id, sequence in zip(ids, sequences, strict=True):
-            self._known[packet_id] = (sequence, at_ns)
+            if packet_id not in self._early:
+                self._known[packet_id] = (sequence, at_ns)
         while len(self._known) > _MOST:
             self._known.popitem(last=False)
 
     def gone(self, ids: Iterable[str]) -> None:
-        """Note what has left the queue as it should: the hub has it, or it was thinned."""
+        """Note what has left the queue as it should: the hub has it, or it was thinned.
+
+        Of several that are put at once the first may leave before the last is there, and all are
+        noted: what leaves before it is noted is not to be expected any more.
+        """
         for packet_id in ids:
-            self._known.pop(packet_id, None)
+            if self._known.pop(packet_id, None) is None:
+                self._early[packet_id] = None
+        while len(self._early) > _MOST_EARLY:
+            self._early.popitem(last=False)
+
+    def is_unsure(self, packet_id: str) -> bool:
+        """Say whether what is missing in the queue may as well be at the hub since before."""
+        return packet_id in self._unsure
 
     def since_ns(self) -> int:
         """Return up to when all that was put has left the queue as it should."""

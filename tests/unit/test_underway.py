@@ -56,6 +56,22 @@ def test_what_was_under_way_before_a_start_is_expected_up_to_the_newest() -> Non
     assert underway.since_ns() == 99
 
 
+def test_what_was_put_shortly_before_a_crash_may_be_at_the_hub() -> None:
+    underway = Underway()
+    underway.take_up([("a", 5), ("b", 6)], last=7, unsure_until_ns=5)
+    assert [underway.is_unsure(name) for name in ("a", "b", "new")] == [True, False, False]
+
+
+def test_what_is_at_the_hub_before_it_is_noted_is_not_expected() -> None:
+    underway = Underway()
+    underway.gone(["a", "b"])
+    underway.put(["a", "c"], [1, 2])
+    underway.take_up([("b", 1), ("d", 1)], last=2)
+    for _ in range(2):
+        found = lost(underway, 3, 2)
+    assert sorted(found) == ["c", "d"]
+
+
 def test_the_newest_are_known_when_very_many_wait() -> None:
     underway = known(100_010)
     assert len(underway) == 100_000

@@ -132,7 +132,7 @@ def _line(one: Round) -> str:
     said = (
         f"round {one.number:4} {one.layout:9} {what:<34} {recovery:>9} {even} {one.took_s:5.1f} s"
     )
-    return f"{said} {wrong or ''} {'; '.join(one.problems)}".rstrip()
+    return f"{said} {wrong or ''} {' '.join(one.notices)} {'; '.join(one.problems)}".rstrip()
 
 
 if __name__ == "__main__":

@@ -13,12 +13,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import duckdb
+import orjson
 
 from benchmarks.kill import GATEWAY
 from benchmarks.truth import PLUGIN, Told, compare, expected
 from gateway.errors import GatewayError
 from tests.system.faults.world import World
 
+_NOTICE = "weir-"
 SETTLED_S = 4.0
 """Longest wait for a round's end; after it the rest is looked at later."""
 GIVEN_AGAIN_S = 18.0
@@ -55,6 +57,7 @@ class Round:
         twice_readings: Stored more than once.
         twice_raw: Messages at the hub beyond the first of an id.
         twice: Windows with more than one id, and outcomes that were not due.
+        notices: What the gateway said of itself.
         disordered: Outcomes behind a later one of their source and lane.
         is_settled: All books were even at its end.
         problems: What else was wrong.
@@ -77,6 +80,7 @@ class Round:
     twice_raw: int = 0
     twice: int = 0
     disordered: int = 0
+    notices: list[str] = field(default_factory=list)
     is_settled: bool = False
     took_s: float = 0.0
     problems: list[str] = field(default_factory=list)
@@ -199,6 +203,8 @@ class Books:
             if self._ids[each.id] > 1:
                 one.twice_raw += 1
                 continue
+            if each.plugin.startswith(_NOTICE):
+                one.notices.append(f"{each.plugin}: {orjson.loads(each.payload)['label']}")
             lane = each.source, each.late
             if each.plugin == PLUGIN and each.end_ms < self._newest.get(lane, 0):
                 one.disordered += 1
