@@ -161,16 +161,17 @@ async def _build(settings: Settings, registry: CollectorRegistry, stack: AsyncEx
     name = settings.gateway.name
     directory = PluginDirectory(settings.plugin_dirs, settings.plugins.disabled)
     roster = Roster(directory, _fits_packet(name))
-    stack.push_async_callback(roster.stop)  # where the rest does not start
+    stack.push_async_callback(roster.stop)
     roster.launch()
     loading = asyncio.ensure_future(
         asyncio.to_thread(ProfileDirectory, settings.profile_dirs, settings.gateway.timezone)
     )
+    stack.push_async_callback(asyncio.wait, [loading])  # where the rest does not start
     store = _store(settings, clock)
     await store.open()
     stack.push_async_callback(store.close)
     leaf = Leaf(settings) if settings.leaf.run == "here" else LeafUnit(settings)
-    profiles = await _while_read(settings, leaf.start())
+    await leaf.start()
     stack.push_async_callback(leaf.stop)
     profiles = await loading
     drain_per_s = settings.hub.drain_per_s
@@ -252,17 +253,6 @@ def _tell_thinned(notices: Notices, gateway: str) -> Callable[[Thinned], Packet]
         return notices.packet(notice, thinned.end_ns)
 
     return tell
-
-
-async def _while_read(settings: Settings, start: Awaitable[None]) -> ProfileDirectory:
-    """Return the profiles; reading them takes a second or more, in which something else starts."""
-    where = settings.profile_dirs, settings.gateway.timezone
-    reading = asyncio.create_task(asyncio.to_thread(ProfileDirectory, *where))
-    try:
-        await start
-    finally:
-        profiles = await reading
-    return profiles
 
 
 def _store(settings: Settings, clock: BoxClock) -> FeatureService:
