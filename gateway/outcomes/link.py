@@ -63,6 +63,12 @@ async def connection(url: str, gateway: str, name: str) -> AsyncIterator[Client]
             raise exc
         log.debug("nats: %s", exc or type(exc).__name__)
 
+    async def fail_requests() -> None:
+        """Have nobody wait for an answer that the next connection does not bring."""
+        for waiting in list(client._resp_map.values()):  # noqa: SLF001 - nats-py waits its time out
+            if not waiting.done():
+                waiting.set_exception(nats.errors.ConnectionClosedError())
+
     try:
         with translated(f"connecting {name}"):
             async with asyncio.timeout(CONNECT_S):
@@ -71,6 +77,7 @@ async def connection(url: str, gateway: str, name: str) -> AsyncIterator[Client]
                     name=name,
                     inbox_prefix=f"_INBOX.{gateway}" if gateway else "_INBOX",
                     error_cb=note,
+                    disconnected_cb=fail_requests,
                     connect_timeout=2,
                     reconnect_time_wait=_RECONNECT_WAIT_S,  # type: ignore[arg-type] # it may be fractions
                     max_reconnect_attempts=-1,
