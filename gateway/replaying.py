@@ -77,7 +77,10 @@ class Replaying:
             return
         span = await self._outbox.span()
         sent = await self._store.sent_after(mark.end_ns)
-        self._underway.take_up(sent, span.last, mark.end_ns + _UNSURE_NS)
+        waiting = (await self._outbox.depth()).packets
+        # With all of it in the queue none had gone to the hub before the crash.
+        unsure_until_ns = mark.end_ns + _UNSURE_NS if waiting < len(sent) else 0
+        self._underway.take_up(sent, span.last, unsure_until_ns)
 
     async def _look(self) -> None:
         before = self._underway.snapshot()

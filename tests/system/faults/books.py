@@ -21,7 +21,7 @@ from gateway.errors import GatewayError
 from tests.system.faults.world import World
 
 _NOTICE = "weir-"
-SETTLED_S = 4.0
+SETTLED_S = 2.5
 """Longest wait for a round's end; after it the rest is looked at later."""
 GIVEN_AGAIN_S = 18.0
 """In this time the embedded broker has given again what a gateway had in hand."""
