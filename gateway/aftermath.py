@@ -7,11 +7,10 @@ from pathlib import Path
 from gateway.errors import StoreError
 from gateway.features import FeatureService
 from gateway.features.aside import Case, cases, mark_told
-from gateway.notices import Notice, Notices
+from gateway.notices import FAULT, Notice, Notices
 
 log = logging.getLogger(__name__)
 
-FAULT = "gateway-fault"
 _LOOK_S = 0.5
 _AGAIN_S = 10.0
 

@@ -129,7 +129,7 @@ async def gateway(settings: Settings, notifier: Notifier | None = None) -> Async
         registry = CollectorRegistry()
         running = await _build(settings, registry, stack)
         start = await stack.enter_async_context(_tasks(running.ended))
-        await running.roster.start()
+        await running.roster.join(running.pipeline)
         stack.push_async_callback(running.roster.stop)
         start("leaf", running.leaf.watch())
         start("forwarder", running.forwarder.run())
@@ -158,19 +158,28 @@ async def _build(settings: Settings, registry: CollectorRegistry, stack: AsyncEx
     """Open the store, start the leaf, and put the parts together."""
     ledger, latencies = Ledger(), Latencies(registry)
     clock = BoxClock(LinuxSystem(settings.clock.synced_file), settings.clock.follow_after_s)
+    name = settings.gateway.name
+    directory = PluginDirectory(settings.plugin_dirs, settings.plugins.disabled)
+    roster = Roster(directory, _fits_packet(name))
+    stack.push_async_callback(roster.stop)
+    roster.launch()
+    loading = asyncio.ensure_future(
+        asyncio.to_thread(ProfileDirectory, settings.profile_dirs, settings.gateway.timezone)
+    )
+    stack.push_async_callback(asyncio.wait, [loading])  # where the rest does not start
     store = _store(settings, clock)
     await store.open()
     stack.push_async_callback(store.close)
     leaf = Leaf(settings) if settings.leaf.run == "here" else LeafUnit(settings)
-    profiles = await _while_read(settings, leaf.start())
+    await leaf.start()
     stack.push_async_callback(leaf.stop)
+    profiles = await loading
     drain_per_s = settings.hub.drain_per_s
     lanes = Lanes(
         in_order(settings.leaf.in_order_backlog, drain_per_s),
         alarms_first=settings.hub.drain_order == "alarms-first",
         underway=Underway(clock.now_ns),
     )
-    name = settings.gateway.name
     outbox = await stack.enter_async_context(
         leaf_outbox(leaf.uplink_url, name, lanes, max_bytes=settings.leaf.store_bytes)
     )
@@ -200,7 +209,6 @@ async def _build(settings: Settings, registry: CollectorRegistry, stack: AsyncEx
         devices=settings.devices,
         link=lambda: source.connections if source.connected else None,
     )
-    directory = PluginDirectory(settings.plugin_dirs, settings.plugins.disabled)
     return Running(
         settings=settings,
         clock=clock,
@@ -211,7 +219,7 @@ async def _build(settings: Settings, registry: CollectorRegistry, stack: AsyncEx
         store=store,
         profiles=profiles,
         pipeline=pipeline,
-        roster=Roster(directory, pipeline, _fits_packet(name)),
+        roster=roster,
         leaf=leaf,
         outbox=outbox,
         forwarder=Forwarder(leaf.uplink_url, name, lanes, drain_per_s=drain_per_s),
@@ -245,17 +253,6 @@ def _tell_thinned(notices: Notices, gateway: str) -> Callable[[Thinned], Packet]
         return notices.packet(notice, thinned.end_ns)
 
     return tell
-
-
-async def _while_read(settings: Settings, start: Awaitable[None]) -> ProfileDirectory:
-    """Return the profiles; reading them takes a second or more, in which something else starts."""
-    where = settings.profile_dirs, settings.gateway.timezone
-    reading = asyncio.create_task(asyncio.to_thread(ProfileDirectory, *where))
-    try:
-        await start
-    finally:
-        profiles = await reading
-    return profiles
 
 
 def _store(settings: Settings, clock: BoxClock) -> FeatureService:

@@ -20,6 +20,8 @@ log = logging.getLogger(__name__)
 NAME = "weir"
 """Begins the plugin's name in such packets; no folder of a plugin may be called so."""
 DOMAIN = "gateway"
+FAULT = "gateway-fault"
+"""The kind of what is wrong with the box itself."""
 
 
 @dataclass(frozen=True, slots=True)

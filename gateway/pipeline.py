@@ -26,7 +26,7 @@ from gateway.inference.port import ModelRunner
 from gateway.ingest import Inbox
 from gateway.ledger import Oldest
 from gateway.model import Decoded, Flaw, RawMessage, Request
-from gateway.notices import NAME, Notice, Notices
+from gateway.notices import FAULT, NAME, Notice, Notices
 from gateway.presence import Presence
 from gateway.telling import Surroundings, Telling
 from gateway.watching import Sights, Watching
@@ -396,9 +396,10 @@ class Pipeline:
         numbers = {"devices": len(register.devices), "series": len(register.series)}
         self.notices.tell(
             Notice(
-                "gateway-fault", self._around.site.gateway, reason.replace("_", "-"),
+                FAULT, self._around.site.gateway, reason.replace("_", "-"),
                 self._clock.now_ns(),
                 numbers={name: float(count) for name, count in numbers.items()},
+                about=reason,
             )
         )  # fmt: skip
 

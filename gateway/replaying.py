@@ -8,11 +8,10 @@ crash at most the outcomes of the last seconds are told again; they have the sam
 import asyncio
 import logging
 
-from gateway.aftermath import FAULT
 from gateway.errors import OutboxError, StoreError
 from gateway.features import FeatureService, Mark, SentOutcome
 from gateway.model import Packet
-from gateway.notices import NAME, Notice, Notices
+from gateway.notices import FAULT, NAME, Notice, Notices
 from gateway.outcomes.outbox import LeafOutbox
 from gateway.outcomes.packet import PacketError, decode
 from gateway.outcomes.underway import Underway

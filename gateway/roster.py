@@ -22,14 +22,14 @@ class Roster:
 
     Args:
         directory: Where plugins are dropped in.
-        pipeline: Where their windows are evaluated.
         check: What must hold before a plugin is started.
     """
 
-    def __init__(self, directory: PluginDirectory, pipeline: Pipeline, check: Check) -> None:
+    def __init__(self, directory: PluginDirectory, check: Check) -> None:
         self._directory = directory
-        self._pipeline = pipeline
         self._check = check
+        self._pipeline: Pipeline | None = None
+        self._launching: asyncio.Task[None] | None = None
         self._runners: dict[str, ModelRunner] = {}
         self._rejected: tuple[PluginError, ...] = ()
         self._refused: dict[str, PluginError] = {}
@@ -43,18 +43,36 @@ class Roster:
         """Return each plugin's manifest and health, by name."""
         return {name: (runner.manifest, runner.health) for name, runner in self._runners.items()}
 
-    async def start(self) -> None:
-        """Start all plugins that are there now, side by side."""
+    def launch(self) -> None:
+        """Begin to start all plugins that are there now: they load while the rest starts."""
+        self._launching = asyncio.create_task(self._launch(), name="launching plugins")
+
+    async def _launch(self) -> None:
         found = await asyncio.to_thread(self._directory.scan)
         self._note_rejected(found.rejected)
         await self._start_all(each.manifest for each in found.plugins.values())
+
+    async def join(self, pipeline: Pipeline) -> None:
+        """Wait until they are started, and have their windows evaluated.
+
+        Args:
+            pipeline: Where windows are evaluated.
+        """
+        if self._launching:
+            await self._launching
+        self._pipeline = pipeline
+        for runner in self._runners.values():
+            await pipeline.add_plugin(runner.manifest, runner)
 
     async def watch(self) -> None:
         """Follow the directories until cancelled."""
         await self._directory.watch(self._follow)
 
     async def stop(self) -> None:
-        """End all plugins' processes."""
+        """End all plugins' processes. May be called twice."""
+        if self._launching and not self._launching.done():
+            self._launching.cancel()
+            await asyncio.wait([self._launching])
         await asyncio.gather(*(runner.stop() for runner in self._runners.values()))
 
     async def _follow(self, change: Change) -> None:
@@ -92,14 +110,16 @@ class Roster:
             log.error("plugin %s is tried again: %s", name, exc)  # noqa: TRY400 - its text says all
         old = self._runners.get(name)
         self._runners[name] = runner
-        await self._pipeline.add_plugin(manifest, runner)
+        if self._pipeline:
+            await self._pipeline.add_plugin(manifest, runner)
         if old:
             await old.stop()
         log.info("plugin %s %s: active", name, manifest.version)
 
     async def _stop_one(self, name: str) -> None:
         self._refused.pop(name, None)
-        await self._pipeline.remove_plugin(name)
+        if self._pipeline:
+            await self._pipeline.remove_plugin(name)
         runner = self._runners.pop(name, None)
         if runner:
             await runner.stop()

@@ -3,11 +3,10 @@
 import asyncio
 import logging
 
-from gateway.aftermath import FAULT
 from gateway.errors import StoreError
 from gateway.features import FeatureService
 from gateway.features.aside import shed
-from gateway.notices import Notice, Notices
+from gateway.notices import FAULT, Notice, Notices
 from gateway.room import Level, Room
 from gateway.snapshots import Album
 

@@ -11,12 +11,11 @@ import logging
 from gateway.clock import BoxClock, Change, Standing
 from gateway.errors import StoreError
 from gateway.features import FeatureService
-from gateway.notices import Notice, Notices
+from gateway.notices import FAULT, Notice, Notices
 from gateway.pipeline import Pipeline
 
 log = logging.getLogger(__name__)
 
-FAULT = "gateway-fault"
 ABOUT = "clock"
 LOOK_S = 1.0
 _RETRY_S = 5.0

@@ -26,6 +26,7 @@ LOW = 0.90
 _ROUTINE = "outq.*.routine.>"
 _PARTS = (128, 32, 8, 1)  # fewer where there are so many sources that their newest ones fill them
 _MOST_REMOVED = 1000  # by one plan: what follows waits half a second for it
+_PAGE = 200  # a live outcome waits while one is taken apart
 _LOOK_S = 1.0
 _IN_VAIN_S = 60.0
 _AGAIN_S = 0.5
@@ -225,7 +226,7 @@ async def _read(reader: QueueReader, first: int, count: int) -> list[Queued]:
     """Return ``count`` routine packets from a sequence on."""
     found: list[Queued] = []
     while len(found) < count:
-        page, _ = await reader.read(_ROUTINE, first, count - len(found))
+        page, _ = await reader.read(_ROUTINE, first, min(_PAGE, count - len(found)))
         if not page:
             break
         found += page

@@ -1,6 +1,7 @@
 """The outbox when its leaf goes away, comes back, or is set up differently."""
 
 import asyncio
+import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -44,6 +45,22 @@ async def test_put_fails_at_once_and_works_again_when_the_leaf_restarts(place: S
         results = await _put_until_taken(outbox, 30)
         assert [r.duplicate for r in results] == [n < 20 for n in range(30)]
         assert (await outbox.depth()).packets == 30
+
+
+async def test_put_that_is_under_way_fails_at_once_when_the_leaf_dies(place: Site) -> None:
+    async with leaf_outbox(place.leaf_url, GATEWAY, Lanes(10), max_bytes=ROOM) as outbox:
+        await outbox.put([packet(0)])
+        assert place.edge.process
+        place.edge.process.send_signal(signal.SIGSTOP)
+        await asyncio.sleep(0.2)
+        putting = asyncio.create_task(outbox.put([packet(1)]))
+        await asyncio.sleep(0.2)
+        assert not putting.done()
+        began = time.monotonic()
+        place.edge.kill()
+        with pytest.raises(OutboxError):
+            await putting
+        assert time.monotonic() - began < 2
 
 
 async def test_acknowledged_packets_are_there_when_the_leaf_was_killed(place: Site) -> None:

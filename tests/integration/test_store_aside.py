@@ -14,7 +14,7 @@ import duckdb
 import pytest
 from prometheus_client import CollectorRegistry
 
-from gateway.aftermath import FAULT, end_when_damaged, tell_set_aside
+from gateway.aftermath import end_when_damaged, tell_set_aside
 from gateway.errors import ConfigError, StoreError
 from gateway.features import Appended, Bounds, FeatureService, Mark, damage
 from gateway.features.aside import Case, cases, shed
@@ -23,7 +23,7 @@ from gateway.features.damage import Broken
 from gateway.latency import Latencies
 from gateway.ledger import Ledger
 from gateway.model import Decoded, RawMessage, Reading, WindowSpec
-from gateway.notices import NAME, Notices
+from gateway.notices import FAULT, NAME, Notices
 from gateway.outcomes.packet import decode
 from gateway.telling import Site, Surroundings
 from tests.memory_outbox import MemoryOutbox
