@@ -186,7 +186,7 @@ async def test_all_is_in_its_time_when_the_clock_is_set_long_after_the_boot(box:
     box.await_moved(1)
     assert box.await_windows() < WITHIN_S
     plant.finish()
-    time.sleep(GIVEN_AGAIN_S)
+    await asyncio.sleep(GIVEN_AGAIN_S)
     status = here.settle()
     assert status["clock"]["standing"] == "ok"
     told = await at_hub(here.hub_url)
