@@ -141,7 +141,8 @@ def box(folder: Path, program: str) -> Iterator[Box]:
         process = subprocess.Popen([program, "-c", str(config)], stdout=log, stderr=log)
     try:
         made = Box(folder, ports, process)
-        assert wait(lambda: listens(made.plain), 5), (folder / "log").read_text()
+        # It listens before it knows SIGHUP: one that came then would end it.
+        assert wait(lambda: is_running(folder / "log"), 5), (folder / "log").read_text()
         yield made
     finally:
         process.send_signal(signal.SIGTERM)
@@ -153,6 +154,10 @@ def free_port() -> int:
         free.bind(("127.0.0.1", 0))
         port: int = free.getsockname()[1]
         return port
+
+
+def is_running(log: Path) -> bool:
+    return " running" in log.read_text()
 
 
 def listens(port: int) -> bool:

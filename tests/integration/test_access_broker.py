@@ -106,8 +106,8 @@ class KeyClient:
 
     def __init__(self, port: int, identity: str, key: str, *options: str) -> None:
         self.process = subprocess.Popen(
-            ["openssl", "s_client", "-quiet", "-connect", f"127.0.0.1:{port}", "-psk", key,
-             "-psk_identity", identity, *options],
+            ["openssl", "s_client", "-quiet", "-tls1_2", "-connect", f"127.0.0.1:{port}",
+             "-psk", key, "-psk_identity", identity, *options],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
         )  # fmt: skip
         self.got = bytearray()

@@ -306,6 +306,13 @@ def test_refused_logins_are_counted_by_address_when_mosquitto_names_no_user() ->
     assert told(Logins()).state == "ok"
 
 
+def test_failed_handshake_is_counted_whichever_way_mosquitto_says_it() -> None:
+    line = (
+        "7.1 box mosquitto[1]: Client connection from 127.0.0.1 failed: error:0A000076:SSL r::odd."
+    )
+    assert read([line], 0.0).tls == {"odd": 1}
+
+
 def test_refused_login_has_its_address_when_mosquitto_says_it() -> None:
     line = "7.1 box mosquitto[1]: Client a b [fd00::7:41000] disconnected: not authorised."
     assert read([line.replace("a b", "a")], 0.0).refused == {"fd00::7": 1}
