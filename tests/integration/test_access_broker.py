@@ -5,6 +5,7 @@ import ssl
 import subprocess
 import threading
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -165,15 +166,14 @@ def test_doctor_counts_what_this_mosquitto_refused(running: Box) -> None:
     for user, password in (("plug-9", "wrong"), ("stranger", "wrong"), ("", "")):
         assert Client(running, user, password).code == "Not authorized"
     known = Client(running, "plug-9", running.passwords["plug-9"])
-    nobody = KeyClient(running.ports[8884], "nobody", credentials.new_key())
 
     def found() -> Logins:
         lines = (running.folder / "log").read_text().splitlines()[before:]
         return read((f"100.5 box mosquitto[7]: {line}" for line in lines), 0.0)
 
-    assert wait(lambda: found().tls)
+    with closing(KeyClient(running.ports[8884], "nobody", credentials.new_key())):
+        assert wait(lambda: found().tls)
     known.close()
-    nobody.close()
     assert found().refused == {"127.0.0.1": 3}
     assert found().tls == {"an identity or key that is not known": 1}
     assert found().users == {"127.0.0.1": "plug-9"}
