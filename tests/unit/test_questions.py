@@ -26,6 +26,7 @@ def device(
 ) -> Document:
     return {
         "device": "d", "online": online, "online_by": by, "parent": "hub", "profile": "p",
+        "noisy": None,
         "source": "d", "messages": 1, "last_seen_ns": time.time_ns() - int(silent_s * 1e9),
         "readings": [{"metric": m, "value": v, "unit": None} for m, v in (readings or {}).items()],
     }  # fmt: skip
